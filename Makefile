@@ -20,7 +20,7 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 MODULE     := github.com/sardine-run/sardine
 CONTAINERD := github.com/containerd/containerd/v2
 # The version that clients of containerd's API compare with: containerd's, with ours behind it.
-API_VERSION = $(shell go list -m -f '{{slice .Version 1}}' $(CONTAINERD))+sardine.$(VERSION)
+API_VERSION = $(shell go list -m -f '{{.Version}}' $(CONTAINERD))+sardine.$(VERSION)
 
 # cgo is for libseccomp and the btrfs snapshotter; the result is static all the same.
 STATIC_TAGS    := netgo,osusergo,static_build,seccomp

@@ -15,7 +15,7 @@ import (
 //
 // What clients read over the version service is containerd's, which they
 // compare with the features they need, with ours as its build metadata
-// (2.4.2+sardine.0.1.0); the linker sets that one too.
+// (v2.4.2+sardine.0.1.0); the linker sets that one too.
 var Version = "0.0.0+unknown"
 
 const usage = "container runtime daemon, in the place of containerd"
