@@ -38,6 +38,12 @@ type Namespaces struct {
 	New  uintptr // CLONE_NEW* flags; CLONE_NEWCGROUP and CLONE_NEWTIME are left to the Plan
 	Join []Join  // in any order
 
+	// Process is the pidfd of a process whose namespaces ProcessFlags are joined,
+	// for a further process of a running container; nil for none. The Launcher does
+	// not close it.
+	Process      *os.File
+	ProcessFlags uintptr // CLONE_NEW* flags; only those in which it differs from the daemon
+
 	// The id maps of a new user namespace, empty when New has no CLONE_NEWUSER.
 	UIDs, GIDs []rootfs.IDMap
 }

@@ -44,7 +44,8 @@ type Root struct {
 	Readonly    bool
 }
 
-// Mount is one entry of the OCI mounts array, in order.
+// Mount is one entry of the OCI mounts array, in order. When FD is set, the
+// Launcher has applied the attributes and the propagation already.
 type Mount struct {
 	Destination string
 	FD          int    // detached tree to attach (every bind mount), or NoFD for a new file system
