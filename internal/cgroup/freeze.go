@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/cgroups"
+	"github.com/opencontainers/cgroups/fs"
+	"golang.org/x/sys/unix"
+)
+
+// Freeze stops all processes of the container and returns when they are stopped.
+// On error they run again.
+func (c *Cgroup) Freeze(ctx context.Context) error {
+	var err error
+	if c.host.mode == Unified {
+		err = c.freezeUnified(ctx)
+	} else {
+		err = c.freezeV1(cgroups.Frozen)
+	}
+	if err != nil {
+		return fmt.Errorf("cgroup: freeze /%s: %w", c.path, err)
+	}
+	return nil
+}
+
+// Thaw lets them run again. It does nothing when they are not frozen.
+func (c *Cgroup) Thaw() error {
+	var err error
+	if c.host.mode == Unified {
+		err = c.host.unified.write(c.path+"/cgroup.freeze", "0")
+	} else {
+		err = c.freezeV1(cgroups.Thawed)
+	}
+	if err != nil {
+		return fmt.Errorf("cgroup: thaw /%s: %w", c.path, err)
+	}
+	return nil
+}
+
+// Frozen reports whether Freeze was called on this cgroup; one that is only frozen
+// together with an ancestor is not.
+func (c *Cgroup) Frozen() (bool, error) {
+	h := c.host.freezer()
+	if h == nil {
+		return false, nil
+	}
+	if _, err := h.read(c.path + "/cgroup.procs"); err != nil {
+		return false, fmt.Errorf("cgroup: %w", err)
+	}
+	return h.frozen(c.path), nil
+}
+
+func (h *Host) freezer() *hierarchy {
+	if h.mode == Unified {
+		return h.unified
+	}
+	return h.v1Of("freezer")
+}
+
+// frozen is false where rel has no freezer at all.
+func (h *hierarchy) frozen(rel string) bool {
+	file := "/cgroup.freeze"
+	if !h.Unified() {
+		file = "/freezer.self_freezing"
+	}
+	state, err := h.read(rel + file)
+	return err == nil && strings.TrimSpace(state) == "1"
+}
+
+func (c *Cgroup) freezeV1(state cgroups.FreezerState) error {
+	h := c.host.v1Of("freezer")
+	if h == nil {
+		return fmt.Errorf("this host has no freezer controller: %w", errdefs.ErrNotImplemented)
+	}
+	c.freezing.Lock()
+	defer c.freezing.Unlock()
+	if state == cgroups.Frozen {
+		if err := c.awaitThreads(h); err != nil {
+			return err
+		}
+	}
+	return new(fs.FreezerGroup).Set(h.path(c.path), &cgroups.Resources{Freezer: state})
+}
+
+func (c *Cgroup) freezeUnified(ctx context.Context) error {
+	h := c.host.unified
+	if err := h.write(c.path+"/cgroup.freeze", "1"); err != nil {
+		return err
+	}
+	err := h.await(ctx, c.path, "frozen 1")
+	if err != nil {
+		err = errors.Join(err, h.write(c.path+"/cgroup.freeze", "0"))
+	}
+	return err
+}
+
+// awaitSlice is how long await sleeps in poll(2) before it looks at its context.
+const awaitSlice = 100 * time.Millisecond
+
+// await returns when the line want appears in cgroup.events of rel, a file of cgroup v2
+// that announces its changes by POLLPRI (cgroup-v2.rst).
+func (h *hierarchy) await(ctx context.Context, rel, want string) error {
+	fd, err := h.open(rel+"/cgroup.events", unix.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 256)
+	for {
+		n, err := ignoringEINTR(func() (int, error) { return unix.Pread(fd, buf, 0) })
+		if err != nil {
+			return pathError("read", h.path(rel+"/cgroup.events"), err)
+		}
+		if strings.Contains(string(buf[:n]), want+"\n") {
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("waiting for %q in %s: %w", want, h.path(rel+"/cgroup.events"), err)
+		}
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLPRI}}
+		_, _ = unix.Poll(poll, int(pollSlice(ctx).Milliseconds()))
+	}
+}
+
+func pollSlice(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return awaitSlice
+	}
+	return max(time.Millisecond, min(awaitSlice, time.Until(deadline)))
+}
