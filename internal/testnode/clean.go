@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package testnode
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// patience is how long a node may take to become clean: processes are reaped
+// and cgroups removed a little after the call that asked for it returns.
+const patience = 5 * time.Second
+
+// CheckClean takes a snapshot now, and fails the test at its end if the node
+// is not the same again within five seconds. Call it before anything whose
+// cleanup the check must see done: t.Cleanup runs the last registered first.
+func CheckClean(t testing.TB, opts Options) {
+	t.Helper()
+	before, err := Take(opts)
+	if err != nil {
+		t.Fatalf("snapshot of the node: %v", err)
+	}
+	t.Cleanup(func() {
+		leaks, err := WaitClean(before, patience)
+		if err != nil {
+			t.Errorf("snapshot of the node: %v", err)
+		}
+		if len(leaks) > 0 {
+			t.Errorf("left behind on the node:\n%s", list(leaks))
+		}
+	})
+}
+
+// WaitClean compares the node with an earlier snapshot until nothing is left
+// over or the time is up, and returns what is left over then.
+func WaitClean(before *Snapshot, patience time.Duration) ([]Leak, error) {
+	deadline := time.Now().Add(patience)
+	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		after, err := Take(before.opts)
+		if err != nil {
+			return nil, err
+		}
+		leaks := Diff(before, after)
+		if len(leaks) == 0 || time.Now().After(deadline) {
+			return leaks, nil
+		}
+		time.Sleep(pause)
+	}
+}
+
+func list(leaks []Leak) string {
+	lines := make([]string, len(leaks))
+	for i, l := range leaks {
+		lines[i] = "  " + l.String()
+	}
+	return strings.Join(lines, "\n")
+}
