@@ -54,7 +54,8 @@ type Join struct {
 	Path string  // e.g. /proc/12/ns/net or a pinned file
 }
 
-// Bind is a host path attached in the container as Plan.Mounts[Mount].
+// Bind is a host path attached in the container as Plan.Mounts[Mount], which says
+// with which attributes and propagation.
 type Bind struct {
 	Mount     int
 	Source    string
@@ -73,16 +74,20 @@ type Cgroup interface {
 	// Enter moves the calling thread into the cgroup v1 hierarchies, so that a
 	// child is born there. No-op on cgroup v2.
 	Enter() error
-	// FD is the cgroup v2 directory for CLONE_INTO_CGROUP, or -1.
-	FD() int
-	// Attach moves the process pid into what it was not born in: used with
-	// the systemd driver, before the process runs any code but sardine-init's.
+	// FD opens the cgroup v2 directory for CLONE_INTO_CGROUP; -1 when there is none.
+	// The Launcher closes it.
+	FD() (int, error)
+	// NeedsAttach says that a process cannot be born in the cgroup (systemd driver).
+	NeedsAttach() bool
+	// Attach moves pid into it, before it runs any code but sardine-init's.
 	Attach(pid int) error
 }
 
 // Host is what the Launcher calls back while a process is being prepared.
 type Host struct {
 	// Born is called when the process exists and waits for its Plan. An error kills it.
+	// From a successful return on, reaping the process is the callee's; when Born is
+	// nil or fails the Launcher reaps it if the launch fails.
 	Born func(p *Process) error
 	// RunHooks runs prestart and createRuntime hooks; called when Plan.HostHooks is set.
 	RunHooks func(ctx context.Context, pid int) error

@@ -5,7 +5,6 @@ package setup
 import (
 	"errors"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -110,23 +109,9 @@ func insideRoot() error {
 	return nil
 }
 
-// exec becomes the program. The raw call is used on purpose: syscall.Exec would
-// restore an RLIMIT_NOFILE that the Go runtime remembers.
+// exec becomes the program. syscall.Exec also restores the RLIMIT_NOFILE that the Go
+// runtime raised at its start, unless setRlimits has set another.
 func (s *session) exec(program string) error {
 	p := &s.plan.Process
-	path, err := unix.BytePtrFromString(program)
-	if err != nil {
-		return err
-	}
-	argv, err := syscall.SlicePtrFromStrings(p.Args)
-	if err != nil {
-		return err
-	}
-	envv, err := syscall.SlicePtrFromStrings(environment(p))
-	if err != nil {
-		return err
-	}
-	_, _, errno := unix.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(path)),
-		uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&envv[0])))
-	return errno
+	return syscall.Exec(program, p.Args, environment(p))
 }

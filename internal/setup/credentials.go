@@ -3,6 +3,7 @@
 package setup
 
 import (
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -31,10 +32,14 @@ func setCredentials(p *plan.Process) error {
 	if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 0, 0, 0, 0); err != nil {
 		return &kernel.Error{Call: "prctl PR_SET_KEEPCAPS", Err: err}
 	}
-	if err := setCapabilities(caps); err != nil {
+	have, err := permitted()
+	if err != nil {
 		return err
 	}
-	return raiseAmbient(caps.Ambient)
+	if err := setCapabilities(caps, have); err != nil {
+		return err
+	}
+	return raiseAmbient(caps.Ambient & caps.Permitted & caps.Inheritable & have)
 }
 
 func setIDs(p *plan.Process) error {
@@ -85,15 +90,26 @@ func dropBounding(keep uint64) error {
 	return nil
 }
 
-func setCapabilities(c *plan.Capabilities) error {
+// permitted returns what this thread can give at most. A daemon that runs with less
+// than all capabilities cannot hand out the others; the container runs without them.
+func permitted() (uint64, error) {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return 0, &kernel.Error{Call: "capget", Err: err}
+	}
+	return uint64(data[0].Permitted) | uint64(data[1].Permitted)<<32, nil
+}
+
+func setCapabilities(c *plan.Capabilities, have uint64) error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	for i := range data {
 		shift := 32 * i
 		data[i] = unix.CapUserData{
-			Effective:   uint32(c.Effective >> shift),
-			Permitted:   uint32(c.Permitted >> shift),
-			Inheritable: uint32(c.Inheritable >> shift),
+			Effective:   uint32((c.Effective & have) >> shift),
+			Permitted:   uint32((c.Permitted & have) >> shift),
+			Inheritable: uint32((c.Inheritable & have) >> shift),
 		}
 	}
 	if err := unix.Capset(&header, &data[0]); err != nil {
@@ -140,14 +156,12 @@ func ownStdio(uid uint32) error {
 	return nil
 }
 
-// setRlimits uses prlimit(2) directly: the Go runtime must not remember the limits and
-// restore its own.
+// setRlimits goes through syscall.Setrlimit, which makes the Go runtime forget the
+// RLIMIT_NOFILE that it would restore at exec.
 func setRlimits(limits []plan.Rlimit) error {
 	for _, l := range limits {
-		r := unix.Rlimit{Cur: l.Soft, Max: l.Max}
-		_, _, errno := unix.RawSyscall6(unix.SYS_PRLIMIT64, 0, uintptr(l.Resource), uintptr(unsafe.Pointer(&r)), 0, 0, 0)
-		if errno != 0 {
-			return &kernel.Error{Call: "prlimit", Object: rlimitName(l.Resource), Err: errno}
+		if err := syscall.Setrlimit(l.Resource, &syscall.Rlimit{Cur: l.Soft, Max: l.Max}); err != nil {
+			return &kernel.Error{Call: "setrlimit", Object: rlimitName(l.Resource), Err: err}
 		}
 	}
 	return nil

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package launch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sardine-run/sardine/internal/plan"
+	"github.com/sardine-run/sardine/internal/rootfs"
+)
+
+// Launcher starts processes from one sealed copy of sardine-init. Its methods may be
+// called from many goroutines.
+type Launcher struct {
+	init    *os.File // sealed memfd
+	devNull *os.File
+	users   userNamespaces
+}
+
+// New copies the sardine-init at path into memory. The copy is sealed: nothing that
+// runs from it can change what the next container runs.
+func New(path string) (*Launcher, error) {
+	init, err := sealedCopy(path)
+	if err != nil {
+		return nil, fmt.Errorf("launch: %w", err)
+	}
+	devNull, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	if err != nil {
+		init.Close()
+		return nil, fmt.Errorf("launch: %w", err)
+	}
+	return &Launcher{init: init, devNull: devNull}, nil
+}
+
+// Close releases the copy. Processes that were launched are not affected.
+func (l *Launcher) Close() error {
+	return errors.Join(l.init.Close(), l.devNull.Close(), l.users.close())
+}
+
+// Launch clones sardine-init and returns when the container is furnished and the
+// process waits for Start ("created" in the OCI runtime spec). On error nothing is
+// left of it except, when host.Born succeeded, an ended process to be reaped
+// there. Cancelling ctx gives up. req is used up: its Plan is changed.
+func (l *Launcher) Launch(ctx context.Context, req *Request, stdio Stdio, cgroup Cgroup, host Host) (*Process, error) {
+	p, err := l.launch(ctx, req, stdio, cgroup, host)
+	if err != nil {
+		return nil, fmt.Errorf("launch: %w", err)
+	}
+	return p, nil
+}
+
+func (l *Launcher) launch(ctx context.Context, req *Request, stdio Stdio, cgroup Cgroup, host Host) (*Process, error) {
+	var files inheritance
+	defer files.close()
+	conn, err := files.socketpair()
+	if err != nil {
+		return nil, err
+	}
+	err = l.inherit(&files, req, stdio)
+	var p *Process
+	if err == nil {
+		p, err = l.clone(&files, req, cgroup)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	files.close() // a mount held open here would outlive the container
+	p.listener = host.SeccompListener
+	c := conversation{Process: p, conn: conn, req: req, host: host, cgroup: cgroup}
+	if err := c.hold(ctx); err != nil {
+		conn.Close()
+		p.abandon(c.born)
+		return nil, err
+	}
+	return p, nil
+}
+
+// inherit collects everything the process gets as a descriptor and writes the numbers
+// into the Plan.
+func (l *Launcher) inherit(files *inheritance, req *Request, stdio Stdio) error {
+	for i := range stdio {
+		files.borrow(i, stdioFile(stdio[i], l.devNull))
+	}
+	p := req.Plan
+	if p.Root != nil {
+		tree, err := rootfs.Open(req.Rootfs, req.RootMapping, l.userNamespace)
+		if err != nil {
+			return err
+		}
+		p.Root.FD = files.add(os.NewFile(uintptr(tree), "rootfs"))
+	}
+	for i := range req.Binds {
+		if err := l.inheritBind(files, p, &req.Binds[i]); err != nil {
+			return err
+		}
+	}
+	for i, path := range req.DeviceNodes {
+		tree, _, err := rootfs.Bind{Source: path}.Open(nil)
+		if err != nil {
+			return fmt.Errorf("device %s: %w", path, err)
+		}
+		p.Devices[i].FD = files.add(os.NewFile(uintptr(tree), path))
+	}
+	return files.addNamespaces(req)
+}
+
+func (l *Launcher) inheritBind(files *inheritance, p *plan.Plan, b *Bind) error {
+	m := &p.Mounts[b.Mount]
+	tree, directory, err := rootfs.Bind{
+		Source: b.Source, Recursive: b.Recursive,
+		Set: m.Attr.Set, Clear: m.Attr.Clear, SetAll: m.Recursive.Set, ClearAll: m.Recursive.Clear,
+		Propagation: m.Propagation, Mapping: b.Mapping, MapAll: b.MapAll,
+	}.Open(l.userNamespace)
+	if err != nil {
+		return fmt.Errorf("mount %s: %w", m.Destination, err)
+	}
+	m.FD, m.File = files.add(os.NewFile(uintptr(tree), b.Source)), !directory
+	return nil
+}
+
+func stdioFile(f, devNull *os.File) *os.File {
+	if f == nil {
+		return devNull
+	}
+	return f
+}
+
+// sealedCopy returns a memfd with the content of path that can never change again:
+// memfd_create(2), fcntl F_ADD_SEALS.
+func sealedCopy(path string) (*os.File, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.MemfdCreate("sardine-init", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
+	if errors.Is(err, unix.EINVAL) { // before Linux 6.3 every memfd is executable
+		fd, err = unix.MemfdCreate("sardine-init", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "sardine-init")
+	if _, err := f.Write(content); err != nil {
+		f.Close()
+		return nil, err
+	}
+	seals := unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("fcntl F_ADD_SEALS: %w", err)
+	}
+	return f, nil
+}
