@@ -26,6 +26,10 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv("CGROUP_TEST_ROLE"); role != "" {
 		os.Exit(play(role))
 	}
+	if err := arrange(Mode(os.Getenv("CGROUP_TEST_MODE"))); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	code := m.Run()
 	if h, err := Detect(); err == nil {
 		_ = h.Prune(testParent)

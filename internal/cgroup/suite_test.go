@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestSuiteInOtherModes runs this whole package's tests again in private mount namespaces
+// in which the same kernel looks like a Legacy and like a Unified host. The unified one
+// has no controllers (v1 holds them), so limits are skipped there.
+func TestSuiteInOtherModes(t *testing.T) {
+	if os.Getenv("CGROUP_TEST_MODE") != "" {
+		t.Skip("is the suite in another mode already")
+	}
+	if h := detect(t); h.Mode() != Hybrid {
+		t.Skipf("only a hybrid host can play the other modes, this one is %s", h.Mode())
+	}
+	for _, mode := range []Mode{Legacy, Unified} {
+		t.Run(string(mode), func(t *testing.T) { runSuite(t, mode) })
+	}
+}
+
+func runSuite(t *testing.T, mode Mode) {
+	cmd := exec.Command("/proc/self/exe", "-test.v", "-test.timeout=60s")
+	cmd.Env = append(os.Environ(), "CGROUP_TEST_MODE="+string(mode))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.CombinedOutput()
+	passed := strings.Count(string(out), "--- PASS")
+	if err != nil || passed < 10 {
+		t.Fatalf("%v, %d tests passed\n%s", err, passed, out)
+	}
+	t.Logf("%d passed, %d skipped", passed, strings.Count(string(out), "--- SKIP"))
+}
+
+// arrange changes the mounts of the test's own mount namespace.
+func arrange(mode Mode) error {
+	switch mode {
+	case Legacy:
+		return unix.Unmount("/sys/fs/cgroup/unified", unix.MNT_DETACH)
+	case Unified:
+		if err := unix.Unmount("/sys/fs/cgroup", unix.MNT_DETACH); err != nil {
+			return fmt.Errorf("umount: %w", err)
+		}
+		return unix.Mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0, "")
+	}
+	return nil
+}
+
+func TestDetect(t *testing.T) {
+	h := detect(t)
+	if want := os.Getenv("CGROUP_TEST_MODE"); want != "" && string(h.Mode()) != want {
+		t.Fatalf("Mode: %s, want %s", h.Mode(), want)
+	}
+	for _, m := range h.Mounts() {
+		t.Logf("%+v", m)
+		if _, err := os.Stat(m.Mountpoint + "/cgroup.procs"); err != nil {
+			t.Error(err)
+		}
+	}
+}
