@@ -26,42 +26,71 @@ func (s *session) target(path string, file bool) (int, error) {
 	if !errors.Is(err, unix.ENOENT) {
 		return fd, err
 	}
-	dir, name := split(path)
-	parent, err := s.directory(dir)
-	if err != nil {
-		return -1, err
+	if !file {
+		return s.directory(path)
 	}
-	defer unix.Close(parent)
-	if file {
-		err = makeFile(parent, name)
-	} else {
-		err = makeDirectory(parent, name)
-	}
-	if err != nil {
+	if err := s.makeFile(path, maxLinks); err != nil {
 		return -1, err
 	}
 	return s.lookup(path)
 }
 
+// makeFile makes an empty file with its parents, never opening one that somebody else
+// put there.
+func (s *session) makeFile(path string, links int) error {
+	dir, name := split(path)
+	parent, err := s.directory(dir)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(parent)
+	if target, ok := linkTarget(parent, name); ok {
+		if links == 0 {
+			return &kernel.Error{Call: "mknod", Object: path, Err: unix.ELOOP}
+		}
+		return s.makeFile(from(dir, target), links-1)
+	}
+	err = unix.Mknodat(parent, name, unix.S_IFREG|0o644, 0)
+	if err != nil && err != unix.EEXIST {
+		return &kernel.Error{Call: "mknodat", Object: name, Err: err}
+	}
+	return nil
+}
+
 // directory opens path as a directory and makes what is missing of it. Each step
 // looks the path up again from the root, in the kernel, so that a link put in
 // place meanwhile can redirect it only within the root.
-func (s *session) directory(path string) (int, error) {
+func (s *session) directory(path string) (int, error) { return s.makePath(path, maxLinks) }
+
+func (s *session) makePath(path string, links int) (int, error) {
 	flags := uint64(unix.O_PATH | unix.O_DIRECTORY)
 	fd, err := kernel.OpenInRoot(s.root, path, flags, 0)
 	if !errors.Is(err, unix.ENOENT) || path == "/" || path == "" {
 		return fd, err
 	}
 	dir, name := split(path)
-	parent, err := s.directory(dir)
+	parent, err := s.makePath(dir, links)
 	if err != nil {
 		return -1, err
 	}
 	defer unix.Close(parent)
+	if target, ok := linkTarget(parent, name); ok { // a link to what does not exist yet
+		if links == 0 {
+			return -1, &kernel.Error{Call: "mkdir", Object: path, Err: unix.ELOOP}
+		}
+		return s.makePath(from(dir, target), links-1)
+	}
 	if err := makeDirectory(parent, name); err != nil {
 		return -1, err
 	}
 	return kernel.OpenInRoot(s.root, path, flags, 0)
+}
+
+// linkTarget reads the symbolic link name in parent; ok is false when it is none.
+func linkTarget(parent int, name string) (target string, ok bool) {
+	var buf [unix.PathMax]byte
+	n, err := unix.Readlinkat(parent, name, buf[:])
+	return string(buf[:max(n, 0)]), err == nil && n > 0
 }
 
 // makeDirectory makes name in parent; it may exist by now.
@@ -73,13 +102,12 @@ func makeDirectory(parent int, name string) error {
 	return nil
 }
 
-// makeFile makes an empty file, never opening one that somebody else put there.
-func makeFile(parent int, name string) error {
-	err := unix.Mknodat(parent, name, unix.S_IFREG|0o644, 0)
-	if err != nil && err != unix.EEXIST {
-		return &kernel.Error{Call: "mknodat", Object: name, Err: err}
+// from is the path of a link's target, seen from the directory dir.
+func from(dir, target string) string {
+	if target[0] == '/' {
+		return target
 	}
-	return nil
+	return dir + target
 }
 
 // split returns the directory and the last element of path.
