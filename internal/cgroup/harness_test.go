@@ -50,6 +50,8 @@ func play(role string) int {
 		time.Sleep(time.Minute)
 	case "eat":
 		eat()
+	case "device":
+		return tryDevice(os.Getenv("CGROUP_TEST_DEVICE"))
 	case "fork":
 		fork()
 	}
@@ -186,7 +188,7 @@ func cloneInto(c *Cgroup, role string) (*os.Process, error) {
 		attr.UseCgroupFD, attr.CgroupFD = true, fd
 	}
 	return os.StartProcess("/proc/self/exe", []string{role}, &os.ProcAttr{
-		Env: []string{"CGROUP_TEST_ROLE=" + role}, Files: []*os.File{nil, os.Stdout, os.Stderr}, Sys: attr,
+		Env: []string{"CGROUP_TEST_ROLE=" + role, "CGROUP_TEST_DEVICE=" + os.Getenv("CGROUP_TEST_DEVICE")}, Files: []*os.File{nil, os.Stdout, os.Stderr}, Sys: attr,
 	})
 }
 

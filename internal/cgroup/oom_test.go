@@ -117,9 +117,9 @@ func TestOOMWatchesAreIndependentOfOrder(t *testing.T) {
 
 func TestParseOOM(t *testing.T) {
 	for data, want := range map[string]oomState{
-		"oom_kill_disable 0\nunder_oom 0\noom_kill 0\n":              {},
-		"oom_kill_disable 0\nunder_oom 1\noom_kill 7\n":              {kills: 7},
-		"oom_kill_disable 1\nunder_oom 1\noom_kill 0\n":              {stuck: true},
+		"oom_kill_disable 0\nunder_oom 0\noom_kill 0\n":               {},
+		"oom_kill_disable 0\nunder_oom 1\noom_kill 7\n":               {kills: 7},
+		"oom_kill_disable 1\nunder_oom 1\noom_kill 0\n":               {stuck: true},
 		"low 1\nhigh 2\nmax 3\noom 4\noom_kill 5\noom_group_kill 6\n": {kills: 5},
 		"": {}, "oom_kill": {}, "oom_kill x\n": {},
 	} {
