@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/containerd/containerd/v2/defaults"
+	"github.com/urfave/cli/v3"
+
+	"github.com/sardine-run/sardine/internal/stress"
+)
+
+func stressCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "stress",
+		Usage: "time the lives of many short containers",
+		Description: "Creates, starts and deletes containers with any containerd and any runtime name, or holds a\n" +
+			"number of them and measures the node's memory. The exit status is 1 if a container failed.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "address", Aliases: []string{"a"}, Value: defaults.DefaultAddress, Usage: "socket of the daemon"},
+			&cli.StringFlag{Name: "namespace", Aliases: []string{"n"}, Value: "sardine-stress", Usage: "containerd namespace; one that does not exist is made and removed"},
+			&cli.StringFlag{Name: "runtime", Value: "io.containerd.sardine.v1", Usage: "runtime `NAME`"},
+			&cli.StringFlag{Name: "snapshotter", Value: "overlayfs", Usage: "snapshotter `NAME`"},
+			&cli.StringFlag{Name: "image", Aliases: []string{"i"}, Usage: "image in the namespace with true and sleep (default: a tiny one, imported for the run)"},
+			&cli.IntFlag{Name: "concurrency", Aliases: []string{"c"}, Value: 1, Usage: "number of workers"},
+			&cli.DurationFlag{Name: "duration", Aliases: []string{"d"}, Value: 10 * time.Second, Usage: "length of the run"},
+			&cli.IntFlag{Name: "count", Usage: "number of containers instead of a duration"},
+			&cli.IntFlag{Name: "exec", Usage: "further processes to run in each container"},
+			&cli.IntFlag{Name: "hold", Usage: "start `N` containers, leave them running, measure, delete them"},
+			&cli.DurationFlag{Name: "timeout", Value: 30 * time.Second, Usage: "limit for the life of one container"},
+			&cli.IntFlag{Name: "max-errors", Value: 100, Usage: "end the run after so many errors"},
+			&cli.BoolFlag{Name: "json", Aliases: []string{"j"}, Usage: "print JSON"},
+		},
+		Action: runStress,
+	}
+}
+
+func runStress(ctx context.Context, cmd *cli.Command) error {
+	if cmd.Args().Present() {
+		return fmt.Errorf("stress takes no arguments, got %q", cmd.Args().First())
+	}
+	result, err := stress.Run(ctx, stressOptions(cmd))
+	if result != nil {
+		if printErr := printStress(result, cmd.Bool("json")); printErr != nil {
+			return printErr
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if result.Errors > 0 {
+		return fmt.Errorf("%d errors, the first: %s", result.Errors, result.ErrorKinds[0].Text)
+	}
+	return nil
+}
+
+func stressOptions(cmd *cli.Command) stress.Options {
+	return stress.Options{
+		Address:     cmd.String("address"),
+		Namespace:   cmd.String("namespace"),
+		Runtime:     cmd.String("runtime"),
+		Snapshotter: cmd.String("snapshotter"),
+		Image:       cmd.String("image"),
+		Concurrency: cmd.Int("concurrency"),
+		Duration:    cmd.Duration("duration"),
+		Count:       cmd.Int("count"),
+		Execs:       cmd.Int("exec"),
+		Hold:        cmd.Int("hold"),
+		Timeout:     cmd.Duration("timeout"),
+		MaxErrors:   cmd.Int("max-errors"),
+	}
+}
+
+func printStress(result *stress.Result, asJSON bool) error {
+	if asJSON {
+		return result.WriteJSON(os.Stdout)
+	}
+	result.WriteTable(os.Stdout)
+	return nil
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stress
+
+import (
+	"fmt"
+	"io"
+)
+
+// WriteTable writes the result for people.
+func (r *Result) WriteTable(w io.Writer) {
+	fmt.Fprintf(w, "%s at %s (version %s), snapshotter %s\n", r.Runtime, r.Address, r.DaemonVersion, r.Snapshotter)
+	fmt.Fprintf(w, "%s, %d containers in %.1f s: %.1f per second\n", plural(r.Concurrency, "worker"), r.Containers, r.Seconds, r.Rate)
+	if r.Containers > 0 {
+		fmt.Fprintf(w, "CPU per container: daemon %.2f ms, this client %.2f ms\n", r.DaemonCPU, r.ClientCPU)
+	}
+	fmt.Fprintln(w)
+	r.writePhases(w)
+	if r.Hold != nil {
+		r.Hold.writeTable(w)
+	}
+	r.writeErrors(w)
+}
+
+func (r *Result) writePhases(w io.Writer) {
+	if len(r.Phases) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "%-16s %8s %11s %9s %9s %9s %9s\n", "phase", "count", "per second", "p50 ms", "p90 ms", "p99 ms", "max ms")
+	for _, p := range r.Phases {
+		fmt.Fprintf(w, "%-16s %8d %11.1f %9.2f %9.2f %9.2f %9.2f\n", p.Name, p.Count, p.Rate, p.P50, p.P90, p.P99, p.Max)
+	}
+}
+
+func (r *Result) writeErrors(w io.Writer) {
+	if r.Interrupted {
+		fmt.Fprintln(w, "\ninterrupted; the figures are of the part that ran")
+	}
+	if r.Errors == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n%s:\n", plural(r.Errors, "error"))
+	for _, kind := range r.ErrorKinds {
+		fmt.Fprintf(w, "  %d times: %s\n", kind.Count, kind.Text)
+	}
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
