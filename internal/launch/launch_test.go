@@ -68,7 +68,7 @@ func image(t testing.TB) string {
 	if err := os.WriteFile(filepath.Join(dir, busybox), content, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, applet := range strings.Fields("sh cat echo true false id ls mount sleep stat pwd hostname env touch mkdir ps readlink tty stty kill test grep cut") {
+	for _, applet := range strings.Fields("sh cat echo true false id ls mount sleep stat pwd hostname env touch mkdir ps readlink tty stty kill test grep cut tr ionice uname") {
 		if err := os.Symlink("busybox", filepath.Join(dir, "bin", applet)); err != nil {
 			t.Fatal(err)
 		}
