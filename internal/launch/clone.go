@@ -85,7 +85,7 @@ func enter(n Namespaces, cgroup Cgroup) error {
 		}
 	}
 	if flags := n.ProcessFlags &^ (unix.CLONE_NEWNS | onEntry); n.Process != nil && flags != 0 {
-		if err := kernel.PidfdSetns(int(n.Process.Fd()), int(flags)); err != nil {
+		if err := kernel.Setns(int(n.Process.Fd()), int(flags), "namespaces of the container"); err != nil {
 			return err
 		}
 	}
