@@ -31,6 +31,7 @@ func command() *cli.Command {
 		Usage:   "look at, try and measure the Sardine container runtime",
 		Version: version.Version,
 		Commands: []*cli.Command{
+			demoCommand(),
 			stressCommand(),
 		},
 	}

@@ -23,8 +23,8 @@ func stressCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "address", Aliases: []string{"a"}, Value: defaults.DefaultAddress, Usage: "socket of the daemon"},
 			&cli.StringFlag{Name: "namespace", Aliases: []string{"n"}, Value: "sardine-stress", Usage: "containerd namespace; one that does not exist is made and removed"},
-			&cli.StringFlag{Name: "runtime", Value: "io.containerd.sardine.v1", Usage: "runtime `NAME`"},
-			&cli.StringFlag{Name: "snapshotter", Value: "overlayfs", Usage: "snapshotter `NAME`"},
+			&cli.StringFlag{Name: "runtime", Value: stress.DefaultRuntime, Usage: "runtime `NAME`"},
+			&cli.StringFlag{Name: "snapshotter", Usage: "snapshotter `NAME` (default: overlayfs where it works, otherwise native)"},
 			&cli.StringFlag{Name: "image", Aliases: []string{"i"}, Usage: "image in the namespace with true and sleep (default: a tiny one, imported for the run)"},
 			&cli.IntFlag{Name: "concurrency", Aliases: []string{"c"}, Value: 1, Usage: "number of workers"},
 			&cli.DurationFlag{Name: "duration", Aliases: []string{"d"}, Value: 10 * time.Second, Usage: "length of the run"},

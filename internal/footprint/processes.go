@@ -10,6 +10,12 @@ import (
 	"strconv"
 )
 
+// Processes counts the processes on the node.
+func Processes() (int, error) {
+	parents, err := processTable()
+	return len(parents), err
+}
+
 // processTable maps every process to its parent.
 func processTable() (map[int]int, error) {
 	dir, err := os.Open("/proc")

@@ -21,7 +21,7 @@ import (
 type Where struct {
 	Address     string // socket path of the daemon
 	Namespace   string // made when absent, and then removed by Close
-	Snapshotter string // for example overlayfs
+	Snapshotter string // empty: overlayfs where it works, otherwise native
 	Image       string // an image of the namespace; empty: the tiny image is imported
 }
 
@@ -84,6 +84,11 @@ func (s *Session) prepare(ctx context.Context) error {
 	if err := s.reach(ctx); err != nil {
 		return err
 	}
+	if s.where.Snapshotter == "" {
+		if err := s.chooseSnapshotter(ctx); err != nil {
+			return err
+		}
+	}
 	if err := s.ensureNamespace(ctx); err != nil {
 		return err
 	}
@@ -103,6 +108,22 @@ func (s *Session) reach(ctx context.Context) error {
 		return fmt.Errorf("no containerd API answers at %s (is the daemon running, and may you open the socket?): %w", s.where.Address, err)
 	}
 	s.Version = version
+	return nil
+}
+
+// chooseSnapshotter asks the daemon: overlayfs does not load where its root is
+// on a file system that cannot be the upper layer, such as another overlay.
+func (s *Session) chooseSnapshotter(ctx context.Context) error {
+	plugins, err := s.Client.IntrospectionService().Plugins(ctx, "type==io.containerd.snapshotter.v1,id==overlayfs")
+	if err != nil {
+		return fmt.Errorf("list snapshotters: %w", err)
+	}
+	s.where.Snapshotter = "native"
+	for _, p := range plugins.Plugins {
+		if p.ID == "overlayfs" && p.InitErr == nil {
+			s.where.Snapshotter = "overlayfs"
+		}
+	}
 	return nil
 }
 

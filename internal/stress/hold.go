@@ -116,7 +116,7 @@ func (w *worker) startHeld(ctx context.Context, id string) (*heldTask, error) {
 	defer cancel()
 	watch := newStopwatch()
 	var times recorder
-	c, err := w.create(ctx, id, sleepArgs)
+	c, err := w.run.session.NewContainer(ctx, id, w.run.options.Runtime, sleepArgs...)
 	if err != nil {
 		return nil, err
 	}

@@ -9,12 +9,15 @@ import (
 	"github.com/containerd/errdefs"
 )
 
+// DefaultRuntime is the name of Sardine's in-process runtime.
+const DefaultRuntime = "io.containerd.sardine.v1"
+
 // Options say what to drive and how hard.
 type Options struct {
 	Address     string
 	Namespace   string
 	Runtime     string // runtime name, for example io.containerd.runc.v2
-	Snapshotter string
+	Snapshotter string // empty: overlayfs where it works, otherwise native
 	Image       string // empty: the tiny image, imported for the run
 
 	Concurrency int           // workers
@@ -35,8 +38,6 @@ func (o Options) Validate() error {
 		return invalid("the namespace is empty")
 	case o.Runtime == "":
 		return invalid("the runtime name is empty")
-	case o.Snapshotter == "":
-		return invalid("the snapshotter is empty")
 	case o.Concurrency < 1:
 		return invalid("concurrency is %d, at least 1 worker is needed", o.Concurrency)
 	case o.Count < 0 || o.Execs < 0 || o.Hold < 0:

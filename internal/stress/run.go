@@ -44,7 +44,7 @@ func runIn(ctx context.Context, s *session.Session, o Options) (*Result, error) 
 		Address:       o.Address,
 		DaemonVersion: s.Version.Version,
 		Runtime:       o.Runtime,
-		Snapshotter:   o.Snapshotter,
+		Snapshotter:   s.Snapshotter(),
 		Concurrency:   o.Concurrency,
 	}}
 	if o.Hold > 0 {

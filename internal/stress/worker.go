@@ -40,7 +40,7 @@ func (w *worker) life(ctx context.Context, id string) error {
 	}
 	watch := newStopwatch()
 	var times recorder
-	c, err := w.create(ctx, id, args)
+	c, err := w.run.session.NewContainer(ctx, id, w.run.options.Runtime, args...)
 	if err != nil {
 		return err
 	}
@@ -68,22 +68,6 @@ func (w *worker) bounded(ctx context.Context) (context.Context, context.CancelFu
 func (w *worker) nextID() string {
 	w.lives++
 	return fmt.Sprintf("stress-%d-%d-%d", os.Getpid(), w.id, w.lives)
-}
-
-// create uses the default environment instead of the image's: reading that
-// would mount the snapshot in this process, for the user's groups.
-func (w *worker) create(ctx context.Context, id string, args []string) (containerd.Container, error) {
-	s := w.run.session
-	c, err := s.Client.NewContainer(ctx, id,
-		containerd.WithSnapshotter(s.Snapshotter()),
-		containerd.WithNewSnapshot(id, s.Image),
-		containerd.WithRuntime(w.run.options.Runtime, nil),
-		containerd.WithNewSpec(oci.WithDefaultPathEnv, oci.WithProcessArgs(args...), oci.WithHostname(id)),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("create container %s: %w", id, err)
-	}
-	return c, nil
 }
 
 // taskLife is the part of a life that has a process. It ends inside the

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package throwaway
+
+import "fmt"
+
+// config keeps the daemon below its directory. CRI and NRI are off: they have
+// sockets, CNI configuration and plugins at fixed places of the machine.
+func (d *Daemon) config() []byte {
+	return fmt.Appendf(nil, `version = 3
+root = %[1]q
+state = %[2]q
+disabled_plugins = [
+  "io.containerd.cri.v1.images",
+  "io.containerd.cri.v1.runtime",
+  "io.containerd.grpc.v1.cri",
+  "io.containerd.nri.v1.nri",
+]
+
+[grpc]
+  address = %[3]q
+
+[ttrpc]
+  address = %[4]q
+
+[debug]
+  address = %[5]q
+
+[plugins."io.containerd.internal.v1.opt"]
+  path = %[6]q
+`, d.Dir+"/root", d.Dir+"/state", d.Socket, d.Socket+".ttrpc", d.DebugSocket(), d.Dir+"/opt")
+}
+
+// DebugSocket is where the daemon serves pprof and expvar over HTTP.
+func (d *Daemon) DebugSocket() string { return d.Dir + "/debug" }

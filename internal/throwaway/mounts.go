@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package throwaway
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// unmountBelow detaches every mount below dir, the latest first, so that
+// removing dir cannot reach into one.
+func unmountBelow(dir string) error {
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	points := mountPointsBelow(string(table), dir)
+	var failed []error
+	for i := len(points) - 1; i >= 0; i-- {
+		if err := unix.Unmount(points[i], unix.MNT_DETACH); err != nil {
+			failed = append(failed, fmt.Errorf("unmount %s: %w", points[i], err))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// mountPointsBelow reads the fifth field of a mountinfo table (proc(5)), in
+// its order, which is the order of mounting. Our names need no unescaping.
+func mountPointsBelow(table, dir string) []string {
+	var points []string
+	for line := range strings.Lines(table) {
+		fields := strings.Fields(line)
+		if len(fields) > 4 && strings.HasPrefix(fields[4], dir+"/") {
+			points = append(points, fields[4])
+		}
+	}
+	return points
+}
