@@ -5,7 +5,6 @@ package launch
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"syscall"
 
@@ -37,15 +36,11 @@ func (l *Launcher) clone(files *inheritance, req *Request, cgroup Cgroup) (p *Pr
 		defer unix.Close(group)
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, group
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
+	kernel.OnThread(func() {
 		if err = enter(req.Namespaces, cgroup); err == nil {
 			p, err = start(attr, argv)
 		}
-	}()
-	<-done
+	})
 	return p, err
 }
 

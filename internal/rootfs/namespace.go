@@ -3,8 +3,6 @@
 package rootfs
 
 import (
-	"runtime"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/sardine-run/sardine/internal/kernel"
@@ -18,15 +16,11 @@ const place = "/proc"
 // with the thread, and every mount in it, when build returns. A detached tree that
 // build returns is independent of it.
 func inNamespace(build func() (int, error)) (tree int, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
+	kernel.OnThread(func() {
 		if tree, err = -1, enterNamespace(); err == nil {
 			tree, err = build()
 		}
-	}()
-	<-done
+	})
 	return tree, err
 }
 

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func needRoot(t testing.TB) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root to mount")
+	}
+}
+
+// layers makes n directories with a file each, named after its number, and returns
+// the overlay of them with a writable layer.
+func layers(t testing.TB, n int) Mount {
+	t.Helper()
+	dir := t.TempDir()
+	var lower []string
+	for i := range n {
+		l := filepath.Join(dir, fmt.Sprint("layer", i))
+		if err := os.Mkdir(l, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(l, fmt.Sprint(i)), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		lower = append(lower, l)
+	}
+	for _, d := range []string{"u", "w"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return Mount{Type: "overlay", Source: "overlay", Options: []string{
+		"index=off", "workdir=" + dir + "/w", "upperdir=" + dir + "/u", "lowerdir=" + strings.Join(lower, ":"),
+	}}
+}
+
+// entries counts what is in the root of a detached tree.
+func entries(t testing.TB, tree int) int {
+	t.Helper()
+	fd, err := unix.Openat(tree, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fd), "tree")
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(names)
+}
+
+func hostMounts(t testing.TB) string {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestOverlayOfManyLayers(t *testing.T) {
+	needRoot(t)
+	before := hostMounts(t)
+	for _, n := range []int{1, 2, 128} {
+		tree, err := Open([]Mount{layers(t, n)}, nil, nil)
+		if err != nil {
+			t.Fatalf("%d layers: %v", n, err)
+		}
+		if got := entries(t, tree); got != n {
+			t.Errorf("%d layers show %d files", n, got)
+		}
+		unix.Close(tree)
+	}
+	if hostMounts(t) != before {
+		t.Error("the host's mount table changed")
+	}
+}
+
+// Kernels before 6.7 take this way.
+func TestOverlayWithoutLayerOption(t *testing.T) {
+	needRoot(t)
+	before := hostMounts(t)
+	for _, n := range []int{1, 128} {
+		m := layers(t, n)
+		tree, err := inNamespace(func() (int, error) { return overlayByMount(m) })
+		if err != nil {
+			t.Fatalf("%d layers: %v", n, err)
+		}
+		if got := entries(t, tree); got != n {
+			t.Errorf("%d layers show %d files", n, got)
+		}
+		unix.Close(tree)
+	}
+	if hostMounts(t) != before {
+		t.Error("the host's mount table changed")
+	}
+}
+
+func TestBind(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	tree, err := Open([]Mount{{Type: "bind", Source: dir, Options: []string{"rbind", "ro"}}}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(tree)
+	if err := unix.Mkdirat(tree, "x", 0o755); !errors.Is(err, unix.EROFS) {
+		t.Errorf("mkdir on a read-only bind: %v", err)
+	}
+}
+
+func TestStackedMounts(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	tree, err := Open([]Mount{
+		{Type: "bind", Source: "/", Options: []string{"rbind"}},
+		{Type: "tmpfs", Source: "tmpfs", Options: []string{"mode=755"}},
+		{Type: "bind", Source: dir, Options: []string{"bind", "ro"}},
+	}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(tree)
+	if err := unix.Mkdirat(tree, "x", 0o755); !errors.Is(err, unix.EROFS) {
+		t.Errorf("mkdir on a read-only bind: %v", err)
+	}
+}
+
+func TestErrorsNameTheMount(t *testing.T) {
+	needRoot(t)
+	for want, mounts := range map[string][]Mount{
+		"no mounts given":    nil,
+		"open_tree /missing": {{Type: "bind", Source: "/missing"}},
+		"fsopen nofs":        {{Type: "nofs"}},
+		"/missing-layer":     {{Type: "overlay", Options: []string{"lowerdir=/missing-layer:/tmp"}}},
+		`id map "1:2"`:       {{Type: "overlay", Options: []string{"uidmap=1:2"}}},
+	} {
+		tree, err := Open(mounts, nil, nil)
+		if err == nil {
+			unix.Close(tree)
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// mapped returns a user namespace that shifts ids by 100000.
+func mapped(t *testing.T) UserNamespace {
+	t.Helper()
+	ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 100000, Size: 65536}}
+	pid, err := syscall.ForkExec("/bin/sleep", []string{"sleep", "100"}, &syscall.ProcAttr{
+		Sys: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: ids, GidMappings: ids},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/user", pid))
+	syscall.Kill(pid, syscall.SIGKILL)
+	syscall.Wait4(pid, nil, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return func(Mapping) (int, error) { return int(f.Fd()), nil }
+}
+
+func TestIdmappedOverlay(t *testing.T) {
+	needRoot(t)
+	m := layers(t, 3)
+	m.Options = append(m.Options, "uidmap=0:100000:65536", "gidmap=0:100000:65536")
+	tree, err := Open([]Mount{m}, nil, mapped(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(tree)
+	var st unix.Stat_t
+	if err := unix.Fstatat(tree, "0", &st, 0); err != nil {
+		t.Fatal(err)
+	}
+	if st.Uid != 100000 || st.Gid != 100000 {
+		t.Errorf("a file of root shows owner %d:%d", st.Uid, st.Gid)
+	}
+	if got := entries(t, tree); got != 3 {
+		t.Errorf("%d files, want 3", got)
+	}
+}
+
+func TestSplitLayers(t *testing.T) {
+	for in, want := range map[string][]string{
+		"/a":          {"/a"},
+		"/a:/b":       {"/a", "/b"},
+		`/a\:b:/c\\d`: {"/a:b", `/c\d`},
+	} {
+		if got := splitLayers(in); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+func FuzzSplitLayers(f *testing.F) {
+	f.Add(`/a\:b:/c`)
+	f.Fuzz(func(t *testing.T, s string) {
+		layers := splitLayers(s)
+		if again := splitLayers(joinLayers(layers)); !reflect.DeepEqual(layers, again) {
+			t.Errorf("%q became %q", layers, again)
+		}
+	})
+}
+
+func TestRelative(t *testing.T) {
+	for _, c := range []struct {
+		paths []string
+		base  string
+		rest  []string
+	}{
+		{[]string{"/s/1/fs", "/s/2/fs"}, "/s/", []string{"1/fs", "2/fs"}},
+		{[]string{"/a/b"}, "/a/", []string{"b"}},
+		{[]string{"/a", "/b/c"}, "/", []string{"a", "b/c"}},
+		{[]string{"/s/1", "/s/10"}, "/s/", []string{"1", "10"}},
+	} {
+		base, rest := relative(c.paths)
+		if base != c.base || !reflect.DeepEqual(rest, c.rest) {
+			t.Errorf("%q: got %s %q", c.paths, base, rest)
+		}
+	}
+}
+
+func FuzzCutMapping(f *testing.F) {
+	f.Add("uidmap=0:1:2,3:4:5")
+	f.Add("ro")
+	f.Fuzz(func(t *testing.T, o string) {
+		if _, _, err := cutMapping([]string{o}); err == nil && strings.HasPrefix(o, "uidmap=") && strings.Count(o, ":") < 2 {
+			t.Errorf("%q was accepted", o)
+		}
+	})
+}
