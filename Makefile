@@ -66,11 +66,15 @@ generate: | deps-build deps-generate ## rebuild the committed eBPF objects from 
 	go generate ./...
 
 .PHONY: tools
-tools: bin/tools/.built ## containerd, its shim, ctr and runc, to test with and measure beside
+tools: bin/tools/.built bin/tools/payload ## containerd, its shim, ctr and runc, to test with and measure beside
 bin/tools/.built: bench/tools/go.mod bench/tools/go.sum | deps-build
 	@mkdir -p bin/tools
 	CGO_ENABLED=1 go build -C bench/tools -trimpath -tags '$(STATIC_TAGS)' -ldflags '$(STATIC_LDFLAGS)' -o $(CURDIR)/bin/tools/ tool
 	@touch $@
+
+# What the tests run inside containers.
+bin/tools/payload: FORCE
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ ./test/payload
 
 .PHONY: test test-unit test-e2e test-vm
 test: test-unit test-e2e ## every test that needs no virtual machine; run it as root

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+
+	containerd "github.com/containerd/containerd/v2/client"
+
+	"github.com/sardine-run/sardine/internal/testnode"
+)
+
+// idlePatience is how long an idle daemon may take to let go of what a removed
+// container held.
+const idlePatience = 5 * time.Second
+
+// baseline remembers the running daemon as it is with no container.
+func (d *Daemon) baseline() {
+	d.t.Helper()
+	opts := d.leakOptions()
+	opts.Files = []string{d.State}
+	fresh, err := testnode.Take(opts)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.fresh = fresh
+}
+
+// finish checks that the daemon holds nothing of the containers it had, then
+// stops it. After a failure it shows the log and removes what is left instead.
+func (d *Daemon) finish() {
+	d.closeClient()
+	if d.t.Failed() {
+		d.t.Logf("log of the daemon:\n%s", d.logTail())
+		d.removeAll()
+	} else if d.Running() && d.fresh != nil {
+		d.checkIdle()
+	}
+	d.Stop()
+}
+
+func (d *Daemon) checkIdle() {
+	leaks, err := testnode.WaitClean(d.fresh, idlePatience)
+	if err != nil {
+		d.t.Error(err)
+	}
+	for _, leak := range leaks {
+		d.t.Errorf("the idle daemon still has: %s", leak)
+	}
+	if len(leaks) > 0 {
+		d.removeAll()
+	}
+}
+
+// removeAll removes every container of the test's namespace.
+func (d *Daemon) removeAll() {
+	if !d.Running() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(namespaces.WithNamespace(context.Background(), d.Namespace), stopPatience)
+	defer cancel()
+	containers, err := d.Client().Containers(ctx)
+	if err != nil {
+		d.t.Logf("list the containers left over: %v", err)
+	}
+	for _, c := range containers {
+		if err := remove(ctx, c); err != nil {
+			d.t.Logf("remove container %s: %v", c.ID(), err)
+		}
+	}
+	d.closeClient()
+}
+
+func remove(ctx context.Context, c containerd.Container) error {
+	task, err := c.Task(ctx, nil)
+	if err == nil {
+		_, err = task.Delete(ctx, containerd.WithProcessKill)
+	}
+	return errors.Join(err, c.Delete(ctx, containerd.WithSnapshotCleanup))
+}
+
+// sweep runs when the daemon is gone. ctr names a container's cgroup
+// /NAMESPACE/ID, and the one in the middle belongs to nobody: runtimes leave
+// it, so it goes here. After a failure the processes left over are killed too,
+// for the sake of the next test.
+func (d *Daemon) sweep() {
+	if d.t.Failed() {
+		d.killLeftovers()
+	}
+	for _, pattern := range []string{"/sys/fs/cgroup/*/", "/sys/fs/cgroup/"} {
+		dirs, _ := filepath.Glob(pattern + d.Namespace)
+		for _, dir := range dirs {
+			_ = os.Remove(dir) // fails, and is reported, if a container's is left in it
+		}
+	}
+}
+
+func (d *Daemon) killLeftovers() {
+	for _, pattern := range []string{"/sys/fs/cgroup/*/", "/sys/fs/cgroup/"} {
+		lists, _ := filepath.Glob(pattern + d.Namespace + "/*/cgroup.procs")
+		for _, list := range lists {
+			pids, _ := os.ReadFile(list)
+			for _, word := range strings.Fields(string(pids)) {
+				if pid, err := strconv.Atoi(word); err == nil && pid != os.Getpid() {
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
+		}
+	}
+}
