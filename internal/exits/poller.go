@@ -11,10 +11,15 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sardine-run/sardine/internal/kernel"
 )
 
 // retryDelay is the pause before a process that waitid did not give yet is asked for again.
 const retryDelay = 10 * time.Millisecond
+
+// maxEvents is how many events one call to the kernel takes.
+const maxEvents = 64
 
 // poller waits for many pidfds in one goroutine. The epoll descriptor itself sits in the
 // Go runtime's poller, so that waiting occupies no thread and Close wakes the wait.
@@ -37,13 +42,13 @@ type watch struct {
 }
 
 func newPoller() (*poller, error) {
-	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	fd, err := kernel.EpollCreate()
 	if err != nil {
-		return nil, fmt.Errorf("epoll_create1: %w", err)
+		return nil, err
 	}
-	if err := unix.SetNonblock(fd, true); err != nil { // asks os.NewFile for the runtime's poller
+	if err := kernel.SetNonblock(fd, true); err != nil { // asks os.NewFile for the runtime's poller
 		unix.Close(fd)
-		return nil, fmt.Errorf("set epoll descriptor non-blocking: %w", err)
+		return nil, err
 	}
 	epoll := os.NewFile(uintptr(fd), "epoll of pidfds")
 	conn, err := epoll.SyscallConn()
@@ -69,29 +74,28 @@ func (p *poller) add(w *watch) error {
 	p.token++
 	w.token = p.token
 	p.watches[w.token] = w
-	if err := p.arm(unix.EPOLL_CTL_ADD, w); err != nil {
-		delete(p.watches, w.token)
-		return err
-	}
-	return nil
-}
-
-// arm asks for one event of w: another comes only after arming it again.
-func (p *poller) arm(op int, w *watch) error {
-	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT}
-	event.Fd, event.Pad = int32(w.token), int32(w.token>>32) // epoll_data is 64 bits
-	return p.control(op, w, &event)
-}
-
-func (p *poller) control(op int, w *watch, event *unix.EpollEvent) error {
-	var errCtl error
-	err := p.conn.Control(func(epfd uintptr) {
-		errCtl = unix.EpollCtl(int(epfd), op, int(w.pidfd.Fd()), event)
+	err := p.control(func(epoll int) error {
+		return kernel.EpollAdd(epoll, int(w.pidfd.Fd()), w.token)
 	})
-	if err = errors.Join(err, errCtl); err != nil {
-		return fmt.Errorf("epoll_ctl for pid %d: %w", w.id.Pid, err)
+	if err != nil {
+		delete(p.watches, w.token)
 	}
-	return nil
+	return err
+}
+
+// control runs call with the epoll descriptor.
+func (p *poller) control(call func(epoll int) error) error {
+	var errCall error
+	err := p.conn.Control(func(epoll uintptr) { errCall = call(int(epoll)) })
+	return errors.Join(err, errCall)
+}
+
+// drop closes the pidfd of w, which is not in p.watches any more.
+func (p *poller) drop(w *watch) {
+	// Closing is not enough: epoll keeps a description of which a duplicate is open, as
+	// there is in the fd store.
+	_ = p.control(func(epoll int) error { return kernel.EpollRemove(epoll, int(w.pidfd.Fd())) })
+	w.pidfd.Close()
 }
 
 // run calls ended for each watch whose process ended, until close. ended returns false to
@@ -124,24 +128,23 @@ func (p *poller) wait(retry bool) ([]*watch, error) {
 	if err := p.epoll.SetReadDeadline(deadline); err != nil {
 		return nil, err
 	}
-	var events [64]unix.EpollEvent
-	var n int
-	err := p.conn.Read(func(epfd uintptr) bool {
-		n, _ = unix.EpollWait(int(epfd), events[:], 0)
-		return n > 0
+	var tokens []uint64
+	var errPoll error
+	err := p.conn.Read(func(epoll uintptr) bool {
+		tokens, errPoll = kernel.EpollPoll(int(epoll), nil, maxEvents)
+		return len(tokens) > 0 || errPoll != nil
 	})
-	if err != nil {
+	if err = errors.Join(err, errPoll); err != nil {
 		return nil, err
 	}
-	return p.byToken(events[:n]), nil
+	return p.byToken(tokens), nil
 }
 
-func (p *poller) byToken(events []unix.EpollEvent) []*watch {
+func (p *poller) byToken(tokens []uint64) []*watch {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	ready := make([]*watch, 0, len(events))
-	for _, event := range events {
-		token := uint64(uint32(event.Fd)) | uint64(uint32(event.Pad))<<32
+	ready := make([]*watch, 0, len(tokens))
+	for _, token := range tokens {
 		if w := p.watches[token]; w != nil {
 			ready = append(ready, w)
 		}
@@ -157,10 +160,7 @@ func (p *poller) remove(w *watch) bool {
 		return false
 	}
 	delete(p.watches, w.token)
-	// Closing is not enough: epoll keeps a description of which a duplicate is open, as
-	// there is in the fd store.
-	_ = p.control(unix.EPOLL_CTL_DEL, w, nil)
-	w.pidfd.Close()
+	p.drop(w)
 	return true
 }
 
@@ -177,8 +177,7 @@ func (p *poller) close() {
 	left := p.watches
 	p.watches = nil
 	for _, w := range left {
-		_ = p.control(unix.EPOLL_CTL_DEL, w, nil)
-		w.pidfd.Close()
+		p.drop(w)
 	}
 	p.mu.Unlock()
 	p.epoll.Close()

@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"errors"
 	"strconv"
 	"unsafe"
 
@@ -22,13 +23,6 @@ func PidfdOpen(pid int) (int, error) {
 func PidfdSendSignal(pidfd int, sig unix.Signal) error {
 	err := retry(func() error { return unix.PidfdSendSignal(pidfd, sig, nil, 0) })
 	return wrap("pidfd_send_signal", unix.SignalName(sig), err)
-}
-
-// PidfdSetns moves the calling thread into the namespaces of the process of pidfd that
-// flags (CLONE_NEW*) name: setns(2) with a pidfd, Linux 5.8.
-func PidfdSetns(pidfd, flags int) error {
-	err := retry(func() error { return unix.Setns(pidfd, flags) })
-	return wrap("setns", "pidfd "+strconv.Itoa(pidfd), err)
 }
 
 // WaitPidfd reaps the ended child of pidfd and returns its status:
@@ -74,7 +68,7 @@ func PidfdExitStatus(pidfd int) (status ExitStatus, ended bool, err error) {
 	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
 	err = retry(func() error { return unix.IoctlPidfdInfo(pidfd, &info) })
 	switch {
-	case err == unix.ESRCH: // a reaped process of which nothing was kept
+	case errors.Is(err, unix.ESRCH): // a reaped process of which nothing was kept
 		return ExitStatus{}, false, nil
 	case err != nil:
 		return ExitStatus{}, false, wrap("ioctl PIDFD_GET_INFO", "pidfd "+strconv.Itoa(pidfd), err)
