@@ -33,6 +33,7 @@ export PATH=/payload/bin:/payload/bin/tools:/usr/local/sbin:/usr/local/bin:/usr/
 
 cp -r /payload/install/. /
 systemctl daemon-reload
+systemctl enable --quiet sardined
 
 failed=0
 while read -r pkg; do
@@ -45,7 +46,7 @@ while read -r pkg; do
 done </payload/list
 if [ $failed != 0 ]; then
 	mark journal
-	journalctl -b --no-pager -o short-monotonic -n 150 -p warning
+	journalctl -b --no-pager -o short-monotonic -n 50 -p err
 	journalctl -b --no-pager -o short-monotonic -n 100 -u sardined
 fi
 mark exit $failed

@@ -7,10 +7,16 @@ package guest
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
+
+// patience is how long anything may take that a machine does at once, on an
+// emulated processor that shares its host.
+const patience = 60 * time.Second
 
 // TestMain refuses to run on a machine that is not ours to change.
 func TestMain(m *testing.M) {
@@ -18,7 +24,31 @@ func TestMain(m *testing.M) {
 		println("these tests change the machine; run them with test/vm/run")
 		os.Exit(1)
 	}
+	if err := makeRootfs(); err != nil {
+		println(err.Error())
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
+}
+
+// rootfs is the root file system of every container here, never written to.
+const rootfs = "/var/lib/guest-rootfs"
+
+// makeRootfs fills it with busybox under the names it knows.
+func makeRootfs() error {
+	for _, dir := range []string{"bin", "dev", "proc", "sys", "tmp", "run", "etc"} {
+		if err := os.MkdirAll(filepath.Join(rootfs, dir), 0o755); err != nil {
+			return err
+		}
+	}
+	busybox, err := os.ReadFile("/bin/busybox")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(rootfs+"/bin/busybox", busybox, 0o755); err != nil {
+		return err
+	}
+	return exec.Command("chroot", rootfs, "/bin/busybox", "--install", "-s", "/bin").Run()
 }
 
 // TestMachine checks that the machine is what the other tests prove things on.
@@ -45,4 +75,14 @@ func readFile(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(data))
+}
+
+// eventually fails the test unless what becomes true in time.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !is(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in %s: %s", patience, what)
+		}
+	}
 }
