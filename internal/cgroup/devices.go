@@ -137,10 +137,7 @@ func simplify(rules []*config.Rule) (p policy, ok bool) {
 func (c *Cgroup) setDevices(r *cgroups.Resources, made *created) error {
 	p, simple := simplify(r.Devices)
 	if c.host.mode == Unified {
-		if simple && p.allowAll && made.leaf(c.host.unified, c.path) {
-			return nil // a new cgroup has no filter
-		}
-		return deviceError(cgroups.DevicesSetV2(c.host.unified.path(c.path), r))
+		return deviceError(c.setFilter(r, simple && p.allowAll, made))
 	}
 	h := c.host.v1Of("devices")
 	switch {
@@ -150,6 +147,18 @@ func (c *Cgroup) setDevices(r *cgroups.Resources, made *created) error {
 		return deviceError(p.write(h, c.path))
 	}
 	return deviceError(cgroups.DevicesSetV1(h.path(c.path), r))
+}
+
+// setFilter installs the policy on cgroup v2. A new cgroup has no filter yet.
+func (c *Cgroup) setFilter(r *cgroups.Resources, allowAll bool, made *created) error {
+	h := c.host.unified
+	switch {
+	case !made.leaf(h, c.path):
+		return cgroups.DevicesSetV2(h.path(c.path), r)
+	case allowAll:
+		return nil
+	}
+	return c.host.filters.install(h, c.path, r)
 }
 
 func deviceError(err error) error {

@@ -3,6 +3,7 @@
 package cgroup
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -64,20 +65,25 @@ func (c *Cgroup) enterFreezer(h *hierarchy) error {
 	return h.write(c.path+"/tasks", "0")
 }
 
-// leaveTimeout is how long Freeze waits for entered threads. They clone one child and end.
-const leaveTimeout = 5 * time.Second
-
-// awaitThreads returns when no thread of this process is in the v1 freezer cgroup.
-// The caller holds c.freezing.
-func (c *Cgroup) awaitThreads(h *hierarchy) error {
+// awaitThreads returns when no thread of this process is in the freezer cgroup. Threads that
+// enter clone one child and end. The caller holds c.freezing.
+func (c *Cgroup) awaitThreads(ctx context.Context) error {
+	h := c.host.v1Of("freezer")
+	if h == nil {
+		return nil
+	}
 	self := os.Getpid()
-	for deadline := time.Now().Add(leaveTimeout); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for {
 		pids, err := h.pids(c.path)
 		if err != nil || !slices.Contains(pids, self) {
 			return err
 		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("a process is still being started in %s: %w", h.path(c.path), ctx.Err())
+		case <-time.After(time.Millisecond):
+		}
 	}
-	return fmt.Errorf("a process is still being started in %s: %w", h.path(c.path), errdefs.ErrUnavailable)
 }
 
 func enterError(err error) error {

@@ -16,13 +16,14 @@ import (
 )
 
 // Freeze stops all processes of the container and returns when they are stopped.
-// On error they run again.
+// It waits for threads that have entered and not ended yet. On error, ctx's included,
+// nothing is frozen.
 func (c *Cgroup) Freeze(ctx context.Context) error {
 	var err error
 	if c.host.mode == Unified {
 		err = c.freezeUnified(ctx)
 	} else {
-		err = c.freezeV1(cgroups.Frozen)
+		err = c.freezeV1(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("cgroup: freeze /%s: %w", c.path, err)
@@ -36,7 +37,7 @@ func (c *Cgroup) Thaw() error {
 	if c.host.mode == Unified {
 		err = c.host.unified.write(c.path+"/cgroup.freeze", "0")
 	} else {
-		err = c.freezeV1(cgroups.Thawed)
+		err = c.setFreezer(cgroups.Thawed)
 	}
 	if err != nil {
 		return fmt.Errorf("cgroup: thaw /%s: %w", c.path, err)
@@ -74,17 +75,19 @@ func (h *hierarchy) frozen(rel string) bool {
 	return err == nil && strings.TrimSpace(state) == "1"
 }
 
-func (c *Cgroup) freezeV1(state cgroups.FreezerState) error {
+func (c *Cgroup) freezeV1(ctx context.Context) error {
+	c.freezing.Lock()
+	defer c.freezing.Unlock()
+	if err := c.awaitThreads(ctx); err != nil {
+		return err
+	}
+	return c.setFreezer(cgroups.Frozen)
+}
+
+func (c *Cgroup) setFreezer(state cgroups.FreezerState) error {
 	h := c.host.v1Of("freezer")
 	if h == nil {
 		return fmt.Errorf("this host has no freezer controller: %w", errdefs.ErrNotImplemented)
-	}
-	c.freezing.Lock()
-	defer c.freezing.Unlock()
-	if state == cgroups.Frozen {
-		if err := c.awaitThreads(h); err != nil {
-			return err
-		}
 	}
 	return new(fs.FreezerGroup).Set(h.path(c.path), &cgroups.Resources{Freezer: state})
 }

@@ -188,7 +188,7 @@ func cloneInto(c *Cgroup, role string) (*os.Process, error) {
 		attr.UseCgroupFD, attr.CgroupFD = true, fd
 	}
 	return os.StartProcess("/proc/self/exe", []string{role}, &os.ProcAttr{
-		Env: []string{"CGROUP_TEST_ROLE=" + role, "CGROUP_TEST_DEVICE=" + os.Getenv("CGROUP_TEST_DEVICE")}, Files: []*os.File{nil, os.Stdout, os.Stderr}, Sys: attr,
+		Env: []string{"GORACE=atexit_sleep_ms=0", "CGROUP_TEST_ROLE=" + role, "CGROUP_TEST_DEVICE=" + os.Getenv("CGROUP_TEST_DEVICE")}, Files: []*os.File{nil, os.Stdout, os.Stderr}, Sys: attr,
 	})
 }
 

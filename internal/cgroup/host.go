@@ -26,12 +26,13 @@ const (
 )
 
 // Host is what Detect found: the mode and one descriptor per hierarchy.
-// It is immutable and safe for concurrent use until Close.
+// It is safe for concurrent use until Close.
 type Host struct {
 	mode        Mode
 	v1          []*hierarchy
 	unified     *hierarchy // nil on Legacy
 	controllers []string   // of the root of the unified hierarchy; nil unless Unified
+	filters     filterCache
 }
 
 // Detect reads the caller's mount table, once. The Host stays valid in threads
@@ -60,6 +61,7 @@ func (h *Host) Close() {
 		hier.close()
 	}
 	h.v1, h.unified = nil, nil
+	h.filters.close()
 }
 
 // Mode of this host.

@@ -84,7 +84,7 @@ func (c *Cgroup) killFrozen() error {
 }
 
 func (c *Cgroup) freezeToKill() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	return c.Freeze(ctx)
 }
