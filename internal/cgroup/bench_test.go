@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/cgroups/fs"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/sardine-run/sardine/internal/kernel"
 )
 
 func pointer[T any](v T) *T { return &v }
@@ -57,12 +58,7 @@ func life(b *testing.B, h *Host, resources *specs.LinuxResources) {
 }
 
 func entered(c *Cgroup) (err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		onDoomedThread(func() { err = c.Enter() })
-	}()
-	<-done
+	kernel.OnThread(func() { err = c.Enter() })
 	return err
 }
 
@@ -72,12 +68,7 @@ func BenchmarkSteps(b *testing.B) {
 	for _, measured := range []string{"New", "Create", "Enter", "Delete"} {
 		b.Run(measured, func(b *testing.B) {
 			b.ReportAllocs()
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				onDoomedThread(func() { steps(b, h, measured) })
-			}()
-			<-done
+			kernel.OnThread(func() { steps(b, h, measured) })
 		})
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/sardine-run/sardine/internal/kernel"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,7 +20,7 @@ import (
 func inside(t *testing.T, c *Cgroup) (leave func()) {
 	t.Helper()
 	entered, release := make(chan error), make(chan struct{})
-	go onDoomedThread(func() {
+	go kernel.OnThread(func() {
 		entered <- c.Enter()
 		<-release
 	})

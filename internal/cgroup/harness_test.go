@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sardine-run/sardine/internal/kernel"
 	"golang.org/x/sys/unix"
 )
 
@@ -148,30 +149,8 @@ func spawn(t testing.TB, c *Cgroup, role string) *os.Process {
 }
 
 func born(c *Cgroup, role string) (p *os.Process, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		onDoomedThread(func() { p, err = cloneInto(c, role) })
-	}()
-	<-done
+	kernel.OnThread(func() { p, err = cloneInto(c, role) })
 	return p, err
-}
-
-// onDoomedThread runs f on a thread other than the main one, which ends with the calling
-// goroutine: it is never unlocked. While the main thread is held, f runs on another.
-func onDoomedThread(f func()) {
-	runtime.LockOSThread()
-	if unix.Gettid() != os.Getpid() {
-		f()
-		return
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		onDoomedThread(f)
-	}()
-	<-done
-	runtime.UnlockOSThread()
 }
 
 func cloneInto(c *Cgroup, role string) (*os.Process, error) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sardine-run/sardine/internal/kernel"
 	"golang.org/x/sys/unix"
 )
 
@@ -114,11 +115,12 @@ func (h *hierarchy) signal(rel string, pids []int, sig unix.Signal) error {
 		}
 	}()
 	for _, pid := range pids {
-		fd, err := ignoringEINTR(func() (int, error) { return unix.PidfdOpen(pid, 0) })
-		if err == nil {
+		fd, err := kernel.PidfdOpen(pid)
+		switch {
+		case err == nil:
 			held[pid] = fd
-		} else if err != unix.ESRCH && err != unix.EINVAL {
-			return fmt.Errorf("pidfd_open %d: %w", pid, err)
+		case !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.EINVAL):
+			return err
 		}
 	}
 	if len(held) == 0 {
@@ -138,8 +140,8 @@ func signalHeld(held map[int]int, listed []int, sig unix.Signal) error {
 		if !ok {
 			continue
 		}
-		if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil && err != unix.ESRCH {
-			errs = append(errs, fmt.Errorf("pidfd_send_signal %d: %w", pid, err))
+		if err := kernel.PidfdSendSignal(fd, sig); err != nil && !errors.Is(err, unix.ESRCH) {
+			errs = append(errs, fmt.Errorf("process %d: %w", pid, err))
 		}
 	}
 	return errors.Join(errs...)

@@ -45,7 +45,7 @@ func limitTests(t *testing.T) []limitTest {
 		{"cpu burst", specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: pointer[int64](25000), Period: pointer[uint64](50000), Burst: pointer[uint64](10000)}},
 			map[string]string{"cpu/cpu.cfs_burst_us": "10000"}, map[string]string{"cpu.max.burst": "10000"}},
 		{"cpu shares", specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: pointer[uint64](2048)}},
-			map[string]string{"cpu/cpu.shares": "2048"}, map[string]string{"cpu.weight": "170"}},
+			map[string]string{"cpu/cpu.shares": "2048"}, map[string]string{"cpu.weight": "174"}},
 		{"cpu idle", specs.LinuxResources{CPU: &specs.LinuxCPU{Idle: pointer[int64](1)}},
 			map[string]string{"cpu/cpu.idle": "1"}, map[string]string{"cpu.idle": "1"}},
 		{"cpuset", specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0", Mems: "0"}},

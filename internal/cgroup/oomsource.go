@@ -9,6 +9,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/sardine-run/sardine/internal/kernel"
 	"golang.org/x/sys/unix"
 )
 
@@ -56,9 +57,9 @@ func (p poller) close() error { return p.file.Close() }
 type eventfdSource struct{ poller }
 
 func newEventfdSource() (oomSource, error) {
-	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	fd, err := kernel.EpollCreate()
 	if err != nil {
-		return nil, fmt.Errorf("epoll_create1: %w", err)
+		return nil, err
 	}
 	p, err := newPoller(fd, "epoll")
 	return &eventfdSource{p}, err
@@ -102,17 +103,16 @@ func (s *eventfdSource) register(c *Cgroup, key int32, fd int) error {
 func (s *eventfdSource) remove(w *oomWatch) { unix.Close(w.fd) }
 
 func (s *eventfdSource) wait(deadline time.Time) (keys []int32, err error) {
-	var events [64]unix.EpollEvent
+	var tokens []uint64
 	rerr := s.read(deadline, func(fd int) bool {
-		var n int
-		n, err = ignoringEINTR(func() (int, error) { return unix.EpollWait(fd, events[:], 0) })
-		for _, event := range events[:max(n, 0)] {
-			keys = append(keys, event.Fd)
-		}
-		return n != 0
+		tokens, err = kernel.EpollPoll(fd, nil, 64)
+		return err != nil || len(tokens) > 0
 	})
 	if err == nil {
 		err = rerr
+	}
+	for _, token := range tokens {
+		keys = append(keys, int32(token))
 	}
 	return keys, err
 }
