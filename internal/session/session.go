@@ -7,7 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"runtime"
+	"strings"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
@@ -99,15 +101,19 @@ func (s *Session) prepare(ctx context.Context) error {
 }
 
 // reach finds out whether a daemon answers, to say so plainly: gRPC would
-// report the first failing call of the workload instead.
+// retry for a while and then report the first failing call of the workload.
 func (s *Session) reach(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	version, err := s.Client.Version(ctx)
+	conn, err := net.Dial("unix", strings.TrimPrefix(s.where.Address, "unix://"))
 	if err != nil {
-		return fmt.Errorf("no containerd API answers at %s (is the daemon running, and may you open the socket?): %w", s.where.Address, err)
+		return fmt.Errorf("no daemon at %s (is it running, and may you open the socket?): %w", s.where.Address, err)
 	}
-	s.Version = version
+	_ = conn.Close()
+	s.Version, err = s.Client.Version(ctx)
+	if err != nil {
+		return fmt.Errorf("no containerd API at %s: %w", s.where.Address, err)
+	}
 	return nil
 }
 

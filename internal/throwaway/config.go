@@ -4,8 +4,8 @@ package throwaway
 
 import "fmt"
 
-// config keeps the daemon below its directory. CRI and NRI are off: they have
-// sockets, CNI configuration and plugins at fixed places of the machine.
+// config keeps the daemon below its directory. CRI is off: it makes and
+// watches directories at fixed places of the machine.
 func (d *Daemon) config() []byte {
 	return fmt.Appendf(nil, `version = 3
 root = %[1]q
@@ -14,7 +14,6 @@ disabled_plugins = [
   "io.containerd.cri.v1.images",
   "io.containerd.cri.v1.runtime",
   "io.containerd.grpc.v1.cri",
-  "io.containerd.nri.v1.nri",
 ]
 
 [grpc]
@@ -28,7 +27,12 @@ disabled_plugins = [
 
 [plugins."io.containerd.internal.v1.opt"]
   path = %[6]q
-`, d.Dir+"/root", d.Dir+"/state", d.Socket, d.Socket+".ttrpc", d.DebugSocket(), d.Dir+"/opt")
+
+[plugins."io.containerd.nri.v1.nri"]
+  socket_path = %[7]q
+  plugin_path = %[8]q
+  plugin_config_path = %[8]q
+`, d.Dir+"/root", d.Dir+"/state", d.Socket, d.Socket+".ttrpc", d.DebugSocket(), d.Dir+"/opt", d.Dir+"/nri.sock", d.Dir+"/nri")
 }
 
 // DebugSocket is where the daemon serves pprof and expvar over HTTP.

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command bench measures sardined beside containerd and runc on the same
+// machine, in turns, and writes the medians with their targets to
+// bench/RESULTS.md. It is run from the root of the repository as root, after
+// make all tools.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// effort is how long the bench measures.
+type effort struct {
+	rounds     int           // each measures both daemons
+	stress     time.Duration // of one stress run
+	hold       int           // containers held for the memory per container
+	execs      int
+	launches   int // iterations of the launch benchmark
+	startups   int // extra starts of each daemon, for the start-up time
+	runcRepeat int
+}
+
+var (
+	full  = effort{rounds: 3, stress: 8 * time.Second, hold: 200, execs: 300, launches: 500, startups: 5, runcRepeat: 50}
+	quick = effort{rounds: 1, stress: 3 * time.Second, hold: 50, execs: 100, launches: 100, startups: 2, runcRepeat: 10}
+)
+
+func main() {
+	isQuick := flag.Bool("quick", false, "one short round")
+	strict := flag.Bool("strict", false, "exit status 1 when a target is missed")
+	output := flag.String("output", "bench/RESULTS.md", "`FILE` to write; empty for none")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	chosen := full
+	if *isQuick {
+		chosen = quick
+	}
+	missed, err := run(ctx, chosen, *output)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	if missed > 0 && *strict {
+		os.Exit(1)
+	}
+}
+
+// run returns how many targets were missed.
+func run(ctx context.Context, e effort, output string) (int, error) {
+	if os.Geteuid() != 0 {
+		return 0, errors.New("containers need root; run it with sudo")
+	}
+	b, err := newBench(e)
+	if err != nil {
+		return 0, err
+	}
+	if err := b.measure(ctx); err != nil {
+		return 0, err
+	}
+	report := b.report()
+	report.writeTable(os.Stdout)
+	if output == "" {
+		return report.missed(), nil
+	}
+	if err := report.writeFile(output); err != nil {
+		return 0, err
+	}
+	fmt.Println("\nwritten to", output)
+	return report.missed(), nil
+}
+
+// newBench checks that everything to be measured was built.
+func newBench(e effort) (*bench, error) {
+	root, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{effort: e, root: root}
+	for _, name := range []string{"sardine", "sardined", "sardine-init", "tools/containerd", "tools/containerd-shim-runc-v2", "tools/runc"} {
+		if _, err := os.Stat(b.bin(name)); err != nil {
+			return nil, fmt.Errorf("%w; run make all tools in the root of the repository first", err)
+		}
+	}
+	return b, nil
+}
+
+func (b *bench) bin(name string) string { return filepath.Join(b.root, "bin", name) }

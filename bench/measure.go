@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/sardine-run/sardine/internal/footprint"
+	"github.com/sardine-run/sardine/internal/stress"
+	"github.com/sardine-run/sardine/internal/throwaway"
+)
+
+// bench is one run.
+type bench struct {
+	effort
+	root     string // of the repository
+	sardine  series
+	peer     series
+	launches []float64 // ms, one per repetition of the launch benchmark
+	runc     []float64 // ms of `runc run`
+}
+
+// series is what was measured of one daemon, one value per round.
+type series struct {
+	startUp    []float64 // ms
+	idle       []float64 // MB, resident, empty root
+	one, four  []float64 // lives per second with so many workers
+	exec       []float64 // ms, median of a round
+	memory     []float64 // KB per idle container, daemon and helpers
+	node       []float64 // KB per idle container, of MemAvailable
+	mounts     []float64 // entries per container
+	helpers    []float64 // processes per container
+	cpu        []float64 // ms of the daemon per life, one worker
+	clientCPU  []float64 // ms of the stress client per life, one worker
+	onePhases  phaseSeries
+	fourPhases phaseSeries
+}
+
+// subject is a daemon and the runtime name to ask it for.
+type subject struct {
+	name, binary, runtime string
+	into                  *series
+}
+
+func (b *bench) subjects() []subject {
+	return []subject{
+		{"sardined", b.bin("sardined"), stress.DefaultRuntime, &b.sardine},
+		{"containerd", b.bin("tools/containerd"), "io.containerd.runc.v2", &b.peer},
+	}
+}
+
+// measure alternates between the daemons, so that what else the machine does
+// meanwhile meets both.
+func (b *bench) measure(ctx context.Context) error {
+	for round := range b.rounds {
+		for _, s := range b.subjects() {
+			say("round %d of %d: %s", round+1, b.rounds, s.name)
+			if err := b.measureDaemon(ctx, s); err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+		}
+		if err := b.measureAlone(ctx); err != nil {
+			return err
+		}
+	}
+	for range b.startups {
+		for _, s := range b.subjects() {
+			if err := b.measureStartUp(ctx, s); err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (b *bench) start(ctx context.Context, s subject) (*throwaway.Daemon, error) {
+	d, err := throwaway.Start(ctx, s.binary, filepath.Dir(s.binary))
+	if err == nil {
+		s.into.startUp = append(s.into.startUp, ms(d.StartUp))
+	}
+	return d, err
+}
+
+func (b *bench) measureStartUp(ctx context.Context, s subject) error {
+	d, err := b.start(ctx, s)
+	if err != nil {
+		return err
+	}
+	return d.Stop()
+}
+
+func (b *bench) measureDaemon(ctx context.Context, s subject) error {
+	d, err := b.start(ctx, s)
+	if err != nil {
+		return err
+	}
+	err = b.measureRunning(ctx, d, s)
+	if err != nil {
+		err = fmt.Errorf("%w; the end of its log:\n%s", err, d.LogTail(10))
+	}
+	return errors.Join(err, d.Stop())
+}
+
+// measureRunning holds containers before the long runs: these leave a larger
+// heap behind, in which the held ones would hide. A few lives before that take
+// in what a daemon sets up only once.
+func (b *bench) measureRunning(ctx context.Context, d *throwaway.Daemon, s subject) error {
+	if err := s.into.addIdle(ctx, d); err != nil {
+		return err
+	}
+	if _, err := b.stress(ctx, d, s, "--count=20", "--concurrency=4"); err != nil {
+		return err
+	}
+	held, err := b.stress(ctx, d, s, "--hold="+strconv.Itoa(b.hold), "--concurrency=2")
+	if err != nil {
+		return err
+	}
+	s.into.addHeld(held)
+	execs, err := b.stress(ctx, d, s, "--count=1", "--exec="+strconv.Itoa(b.execs))
+	if err != nil {
+		return err
+	}
+	s.into.exec = append(s.into.exec, phase(execs, stress.Exec).P50)
+	one, err := b.stress(ctx, d, s, "--duration="+b.effort.stress.String())
+	if err != nil {
+		return err
+	}
+	s.into.addOne(one)
+	four, err := b.stress(ctx, d, s, "--concurrency=4", "--duration="+b.effort.stress.String())
+	if err != nil {
+		return err
+	}
+	s.into.four = append(s.into.four, four.Rate)
+	s.into.fourPhases.add(four)
+	return nil
+}
+
+// addIdle waits for the first garbage collections of a fresh daemon.
+func (s *series) addIdle(ctx context.Context, d *throwaway.Daemon) error {
+	select {
+	case <-time.After(3 * time.Second):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	sample, err := footprint.Take(d.PID, nil)
+	if err != nil {
+		return err
+	}
+	s.idle = append(s.idle, float64(sample.DaemonRSS+sample.HelperPSS)/1024)
+	return nil
+}
+
+func (s *series) addHeld(r *stress.Result) {
+	s.memory = append(s.memory, r.Hold.RuntimeKB)
+	s.node = append(s.node, r.Hold.NodeKB)
+	s.mounts = append(s.mounts, r.Hold.Mounts)
+	s.helpers = append(s.helpers, r.Hold.Helpers)
+}
+
+func (s *series) addOne(r *stress.Result) {
+	s.one = append(s.one, r.Rate)
+	s.cpu = append(s.cpu, r.DaemonCPU)
+	s.clientCPU = append(s.clientCPU, r.ClientCPU)
+	s.onePhases.add(r)
+}
+
+// stress runs the same command that users have. It fails when a container did.
+func (b *bench) stress(ctx context.Context, d *throwaway.Daemon, s subject, args ...string) (*stress.Result, error) {
+	args = append([]string{"stress", "--json", "--address=" + d.Socket, "--runtime=" + s.runtime}, args...)
+	say("  sardine %s %s", args[0], args[4:])
+	cmd := exec.CommandContext(ctx, b.bin("sardine"), args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("sardine %v: %w: %s", args, err, stderr.Bytes())
+	}
+	result := new(stress.Result)
+	if err := json.Unmarshal(stdout.Bytes(), result); err != nil {
+		return nil, fmt.Errorf("result of sardine %v: %w", args, err)
+	}
+	return result, nil
+}
+
+func phase(r *stress.Result, p stress.Phase) stress.Distribution {
+	for _, found := range r.Phases {
+		if found.Name == p.String() {
+			return found.Distribution
+		}
+	}
+	return stress.Distribution{}
+}
+
+// phaseSeries are the medians of each phase, one per round.
+type phaseSeries map[string][]float64
+
+func (p *phaseSeries) add(r *stress.Result) {
+	if *p == nil {
+		*p = make(phaseSeries)
+	}
+	for _, found := range r.Phases {
+		(*p)[found.Name] = append((*p)[found.Name], found.P50)
+	}
+}
+
+func say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
