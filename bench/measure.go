@@ -34,6 +34,7 @@ type series struct {
 	startUp    []float64 // ms
 	idle       []float64 // MB, resident, empty root
 	one, four  []float64 // lives per second with so many workers
+	library    []float64 // the same with four, through the client library's containers
 	exec       []float64 // ms, median of a round
 	memory     []float64 // KB per idle container, daemon and helpers
 	node       []float64 // KB per idle container, of MemAvailable
@@ -141,6 +142,11 @@ func (b *bench) measureRunning(ctx context.Context, d *throwaway.Daemon, s subje
 	}
 	s.into.four = append(s.into.four, four.Rate)
 	s.into.fourPhases.add(four)
+	library, err := b.stress(ctx, d, s, "--library", "--concurrency=4", "--duration="+b.effort.stress.String())
+	if err != nil {
+		return err
+	}
+	s.into.library = append(s.into.library, library.Rate)
 	return nil
 }
 

@@ -31,6 +31,7 @@ func stressCommand() *cli.Command {
 			&cli.IntFlag{Name: "count", Usage: "number of containers instead of a duration"},
 			&cli.IntFlag{Name: "exec", Usage: "further processes to run in each container"},
 			&cli.IntFlag{Name: "hold", Usage: "start `N` containers, leave them running, measure, delete them"},
+			&cli.BoolFlag{Name: "library", Usage: "drive the client library's containers and tasks, as containerd-stress does, not one call per step"},
 			&cli.DurationFlag{Name: "timeout", Value: 30 * time.Second, Usage: "limit for the life of one container"},
 			&cli.IntFlag{Name: "max-errors", Value: 100, Usage: "end the run after so many errors"},
 			&cli.BoolFlag{Name: "json", Aliases: []string{"j"}, Usage: "print JSON"},
@@ -70,6 +71,7 @@ func stressOptions(cmd *cli.Command) stress.Options {
 		Count:       cmd.Int("count"),
 		Execs:       cmd.Int("exec"),
 		Hold:        cmd.Int("hold"),
+		Library:     cmd.Bool("library"),
 		Timeout:     cmd.Duration("timeout"),
 		MaxErrors:   cmd.Int("max-errors"),
 	}

@@ -15,6 +15,7 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/image-spec/identity"
 
 	"github.com/sardine-run/sardine/internal/tinyimage"
 )
@@ -35,6 +36,7 @@ type Session struct {
 	Version containerd.Version
 
 	where        Where
+	parent       string
 	ownNamespace bool
 	ownImage     bool
 }
@@ -65,6 +67,10 @@ func (s *Session) Context(ctx context.Context) context.Context {
 
 // Snapshotter returns the snapshotter the image is unpacked in.
 func (s *Session) Snapshotter() string { return s.where.Snapshotter }
+
+// Parent returns the snapshot of the image, which those of containers are made
+// on.
+func (s *Session) Parent() string { return s.parent }
 
 // Close removes the containers, snapshots and images the session put into its
 // namespace, the namespace itself if it was not there before, and the
@@ -171,6 +177,10 @@ func (s *Session) openImage(ctx context.Context, name string) error {
 	if err := image.Unpack(ctx, s.where.Snapshotter); err != nil {
 		return fmt.Errorf("unpack image %s for snapshotter %s: %w", name, s.where.Snapshotter, err)
 	}
-	s.Image = image
+	layers, err := image.RootFS(ctx)
+	if err != nil {
+		return fmt.Errorf("layers of image %s: %w", name, err)
+	}
+	s.Image, s.parent = image, identity.ChainID(layers).String()
 	return nil
 }

@@ -4,7 +4,8 @@
 // possible, and times each step of their lives.
 //
 // The workloads are those of containerd-stress: every worker creates, starts,
-// waits for and deletes containers of /bin/true, one after the other. It uses
-// containerd's client library as any client would, so a figure holds the
-// library's share too; it is the same for every daemon that is compared.
+// waits for and deletes containers of /bin/true, one after the other. By default
+// each step is one call of containerd's API, so that the figures are the
+// daemon's; Options.Library drives the client library's containers and tasks
+// instead, as containerd-stress does.
 package stress

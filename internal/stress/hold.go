@@ -11,11 +11,7 @@ import (
 	"sync"
 	"time"
 
-	containerd "github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/pkg/cio"
-
 	"github.com/sardine-run/sardine/internal/footprint"
-	"github.com/sardine-run/sardine/internal/session"
 )
 
 // HoldResult says what a number of idle containers cost the node.
@@ -50,22 +46,24 @@ func (r *run) hold(ctx context.Context) error {
 	err = r.timed(func(w *worker) {
 		for ctx.Err() == nil && r.take(r.options.Hold) {
 			id := w.nextID()
-			t, err := w.startHeld(ctx, id)
+			b, err := w.startHeld(ctx, id)
 			r.count(id, err)
-			up.add(t)
+			if b != nil {
+				up.add(b)
+			}
 		}
 	})
 	if err == nil {
 		held.While, err = r.sample(up.pids())
 	}
-	r.deleteHeld(ctx, up.tasks)
+	r.deleteHeld(ctx, up.boxes)
 	if err != nil {
 		return err
 	}
 	if held.After, err = r.sample(nil); err != nil {
 		return err
 	}
-	held.Running = len(up.tasks)
+	held.Running = len(up.boxes)
 	held.divide()
 	r.result.Hold = held
 	return nil
@@ -77,14 +75,14 @@ func (r *run) sample(containers []int) (footprint.Sample, error) {
 }
 
 // deleteHeld deletes on all workers and adds the Delete phase to the result.
-func (r *run) deleteHeld(ctx context.Context, tasks []heldTask) {
+func (r *run) deleteHeld(ctx context.Context, boxes []box) {
 	began := time.Now()
 	var running sync.WaitGroup
 	recorders := make([]recorder, r.options.Concurrency)
 	for i := range recorders {
 		running.Go(func() {
-			for n := i; n < len(tasks); n += len(recorders) {
-				r.count(tasks[n].container.ID(), r.deleteOne(ctx, tasks[n], &recorders[i]))
+			for n := i; n < len(boxes); n += len(recorders) {
+				r.count("", r.deleteOne(ctx, boxes[n], &recorders[i]))
 			}
 		})
 	}
@@ -99,74 +97,59 @@ func (r *run) deleteHeld(ctx context.Context, tasks []heldTask) {
 	}
 }
 
-func (r *run) deleteOne(ctx context.Context, t heldTask, times *recorder) error {
-	ctx, cancel := (&worker{run: r}).bounded(ctx)
+func (r *run) deleteOne(ctx context.Context, b box, times *recorder) error {
+	ctx, cancel := r.bounded(ctx)
 	defer cancel()
 	began := time.Now()
-	if err := session.RemoveContainer(ctx, t.container); err != nil {
-		return err
+	if err := r.end(ctx, b); err != nil {
+		return errors.Join(err, b.remove(ctx))
 	}
 	times.add(Delete, time.Since(began))
 	return nil
 }
 
-// startHeld is the first half of a life.
-func (w *worker) startHeld(ctx context.Context, id string) (*heldTask, error) {
-	ctx, cancel := w.bounded(ctx)
+// end is the second half of a life.
+func (r *run) end(ctx context.Context, b box) error {
+	if err := b.kill(ctx); err != nil {
+		return err
+	}
+	if _, err := b.wait(ctx); err != nil {
+		return err
+	}
+	return b.delete(ctx)
+}
+
+// startHeld is the first half of a life. The box it returns is nil on error.
+func (w *worker) startHeld(ctx context.Context, id string) (box, error) {
+	ctx, cancel := w.run.bounded(ctx)
 	defer cancel()
+	b := newBox(w.run.session, id, w.run.options)
 	watch := newStopwatch()
 	var times recorder
-	c, err := w.run.session.NewContainer(ctx, id, w.run.options.Runtime, sleepArgs...)
-	if err != nil {
-		return nil, err
-	}
-	times.add(CreateContainer, watch.lap())
-	pid, err := startTask(ctx, c, &times, watch)
-	if err != nil {
-		return nil, errors.Join(err, session.RemoveContainer(ctx, c))
+	if err := rise(ctx, b, sleepArgs, &times, watch); err != nil {
+		return nil, errors.Join(err, b.remove(ctx))
 	}
 	times.add(Total, watch.total())
 	w.times.merge(&times)
-	return &heldTask{container: c, pid: pid}, nil
-}
-
-func startTask(ctx context.Context, c containerd.Container, times *recorder, watch *stopwatch) (int, error) {
-	task, err := c.NewTask(ctx, cio.NullIO)
-	if err != nil {
-		return 0, fmt.Errorf("create task of %s: %w", c.ID(), err)
-	}
-	times.add(CreateTask, watch.lap())
-	if err := task.Start(ctx); err != nil {
-		return 0, fmt.Errorf("start %s: %w", c.ID(), err)
-	}
-	times.add(Start, watch.lap())
-	return int(task.Pid()), nil
+	return b, nil
 }
 
 // heldContainers are those running, added by all workers.
 type heldContainers struct {
-	mu    sync.Mutex // guards tasks
-	tasks []heldTask
+	mu    sync.Mutex // guards boxes
+	boxes []box
 }
 
-type heldTask struct {
-	container containerd.Container
-	pid       int
-}
-
-func (h *heldContainers) add(t *heldTask) {
-	if t == nil {
-		return
-	}
+func (h *heldContainers) add(b box) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.tasks = append(h.tasks, *t)
+	h.boxes = append(h.boxes, b)
 }
 
 func (h *heldContainers) pids() []int {
-	pids := make([]int, len(h.tasks))
-	for i, t := range h.tasks {
-		pids[i] = t.pid
+	pids := make([]int, len(h.boxes))
+	for i, b := range h.boxes {
+		pids[i] = b.pid()
 	}
 	return pids
 }

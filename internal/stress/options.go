@@ -25,6 +25,7 @@ type Options struct {
 	Count       int           // how many containers in all, whatever it takes
 	Execs       int           // processes to exec in each container
 	Hold        int           // instead: start so many containers, measure the node, delete them
+	Library     bool          // through the client library's containers, not one call per step
 	Timeout     time.Duration // for the life of one container
 	MaxErrors   int           // stop the run after so many
 }

@@ -16,6 +16,7 @@ type Result struct {
 	Runtime       string `json:"runtime"`
 	Snapshotter   string `json:"snapshotter"`
 	Concurrency   int    `json:"concurrency"`
+	Library       bool   `json:"library,omitempty"` // Options.Library
 
 	Seconds    float64 `json:"seconds"`
 	Containers int     `json:"containers"` // lived from create to delete without an error
@@ -71,7 +72,10 @@ const maxErrorKinds = 5
 
 func (r *Result) addError(id string, err error) {
 	r.Errors++
-	text := strings.ReplaceAll(err.Error(), id, "ID")
+	text := err.Error()
+	if id != "" {
+		text = strings.ReplaceAll(text, id, "ID")
+	}
 	for i := range r.ErrorKinds {
 		if r.ErrorKinds[i].Text == text {
 			r.ErrorKinds[i].Count++

@@ -46,6 +46,7 @@ func runIn(ctx context.Context, s *session.Session, o Options) (*Result, error) 
 		Runtime:       o.Runtime,
 		Snapshotter:   s.Snapshotter(),
 		Concurrency:   o.Concurrency,
+		Library:       o.Library,
 	}}
 	if o.Hold > 0 {
 		err = r.hold(ctx)
