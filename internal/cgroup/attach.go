@@ -5,7 +5,6 @@ package cgroup
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"strconv"
 	"time"
@@ -67,35 +66,4 @@ func (h *hierarchy) attach(rel string, pid int) (err error) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	return err
-}
-
-// FDOf opens the unified cgroup that process pid is in, when it is the container's or
-// one below it. An exec needs it where a container has delegated itself sub-cgroups:
-// cgroup v2 then refuses processes in the container's own directory with EBUSY.
-// The caller closes it.
-func (c *Cgroup) FDOf(pid int) (int, error) {
-	if c.host.unified == nil {
-		return -1, nil
-	}
-	in, err := cgroups.ParseCgroupFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
-	if err != nil {
-		return -1, fmt.Errorf("cgroup: process %d: %w", pid, err)
-	}
-	rel, below := within(in[""], path.Join(c.host.unified.Root, c.path))
-	if !below {
-		return -1, fmt.Errorf("cgroup: process %d is in %s, outside the container's /%s: %w", pid, in[""], c.path, os.ErrNotExist)
-	}
-	return c.host.unified.open(path.Join(c.path, rel), unix.O_PATH|unix.O_DIRECTORY)
-}
-
-// within cuts the directory dir off p.
-func within(p, dir string) (rel string, below bool) {
-	if p == dir {
-		return "", true
-	}
-	n := len(dir)
-	if len(p) > n && p[:n] == dir && p[n] == '/' {
-		return p[n+1:], true
-	}
-	return "", false
 }

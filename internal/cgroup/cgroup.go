@@ -5,6 +5,7 @@ package cgroup
 import (
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -176,4 +177,32 @@ func (c *Cgroup) FD() (int, error) {
 		return -1, nil
 	}
 	return c.host.unified.open(c.path, unix.O_PATH|unix.O_DIRECTORY)
+}
+
+// FDOf is FD for an exec: it opens the unified cgroup that pid, the container's init, is in.
+// A container that has given its sub-cgroups controllers, as one that runs systemd does,
+// can have no process beside them: the kernel says EBUSY for the container's own directory
+// ("no internal processes", cgroups(7)). Where init has left the container's
+// cgroup altogether, it is the container's own.
+func (c *Cgroup) FDOf(pid int) (int, error) {
+	if c.host.unified == nil || c.NeedsAttach() {
+		return -1, nil
+	}
+	in, err := cgroups.ParseCgroupFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return -1, fmt.Errorf("cgroup: process %d: %w", pid, err)
+	}
+	rel, ok := within(in[""], path.Join(c.host.unified.Root, c.path))
+	if !ok {
+		rel = ""
+	}
+	return c.host.unified.open(path.Join(c.path, rel), unix.O_PATH|unix.O_DIRECTORY)
+}
+
+// within cuts the directory dir off p.
+func within(p, dir string) (rel string, ok bool) {
+	if p == dir {
+		return "", true
+	}
+	return strings.CutPrefix(p, dir+"/")
 }

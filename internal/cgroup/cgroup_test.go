@@ -207,16 +207,50 @@ func TestPidsOfSubCgroups(t *testing.T) {
 	if pids, err := c.Pids(); err != nil || len(pids) != 1 || pids[0] != p.Pid {
 		t.Errorf("Pids: %v, %v, want [%d]", pids, err, p.Pid)
 	}
-	if h.Mode() == Unified {
-		fd, err := c.FDOf(p.Pid)
-		if err != nil {
+}
+
+// TestBornBesideDelegatedSubCgroups: an exec into a container that runs its own systemd.
+func TestBornBesideDelegatedSubCgroups(t *testing.T) {
+	h := detect(t)
+	if h.unified == nil {
+		t.Skip("needs the unified hierarchy")
+	}
+	controllers, err := h.unified.read("cgroup.controllers")
+	if err != nil || strings.TrimSpace(controllers) == "" {
+		t.Skip("the unified hierarchy has no controller to delegate")
+	}
+	c := newCgroup(t, h, testConfig())
+	h.enable(controllers, c.path)
+	p := spawn(t, c, "sleep")
+	for _, sub := range []string{"/init.scope", "/other"} {
+		if err := h.unified.mkdir(c.path + sub); err != nil {
 			t.Fatal(err)
 		}
-		defer unix.Close(fd)
-		if link, _ := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd)); !strings.HasSuffix(link, "/sub") {
-			t.Errorf("FDOf opened %s, want the sub-cgroup", link)
-		}
 	}
+	if err := h.unified.write(c.path+"/init.scope/cgroup.procs", strconv.Itoa(p.Pid)); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.unified.write(c.path+"/cgroup.subtree_control", "+"+strings.Fields(controllers)[0]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := born(c, "sleep"); !errors.Is(err, unix.EBUSY) {
+		t.Errorf("born in the container's own cgroup: %v, want EBUSY", err)
+	}
+	fd, err := c.FDOf(p.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	link, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	if err != nil || !strings.HasSuffix(link, c.Path()+"/init.scope") {
+		t.Errorf("FDOf opened %s, %v, want init.scope", link, err)
+	}
+}
+
+// enable turns on controllers for rel, which Create does only where limits are in v2.
+func (h *Host) enable(controllers, rel string) {
+	all := &Host{unified: h.unified, controllers: strings.Fields(controllers)}
+	all.enableControllers(rel)
 }
 
 func TestCreateRefusesAnOccupiedCgroup(t *testing.T) {
@@ -331,6 +365,9 @@ func TestGoneCgroupIsQuiet(t *testing.T) {
 	}
 	if pids, err := c.Pids(); err != nil || len(pids) != 0 {
 		t.Errorf("Pids: %v, %v", pids, err)
+	}
+	if m, err := c.Stats(); !errdefs.IsNotFound(err) {
+		t.Errorf("Stats: %v, %v, want ErrNotFound", m, err)
 	}
 }
 

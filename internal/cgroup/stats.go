@@ -11,11 +11,13 @@ import (
 	v1 "github.com/containerd/cgroups/v3/cgroup1/stats"
 	"github.com/containerd/cgroups/v3/cgroup2"
 	v2 "github.com/containerd/cgroups/v3/cgroup2/stats"
+	"github.com/containerd/errdefs"
 	"google.golang.org/protobuf/proto"
 )
 
 // Stats reads the counters of all controllers, in the types containerd's Metrics carry:
 // *cgroup1/stats.Metrics on Legacy and Hybrid hosts, *cgroup2/stats.Metrics on Unified ones.
+// ErrNotFound when the cgroup is gone.
 func (c *Cgroup) Stats() (proto.Message, error) {
 	var m proto.Message
 	var err error
@@ -23,6 +25,10 @@ func (c *Cgroup) Stats() (proto.Message, error) {
 		m, err = c.statsV2()
 	} else {
 		m, err = c.statsV1()
+	}
+	if err == nil && !c.host.processes().exists(c.path) {
+		// The readers take missing files for controllers that are switched off.
+		err = fmt.Errorf("no such cgroup: %w", errdefs.ErrNotFound)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cgroup: statistics of /%s: %w", c.path, err)
@@ -53,7 +59,7 @@ func (c *Cgroup) statsV1() (*v1.Metrics, error) {
 		if err == nil {
 			err = s.Stat("/"+c.path, m)
 		}
-		if err != nil {
+		if err != nil && !gone(err) {
 			errs = append(errs, err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -63,6 +64,37 @@ func TestDetect(t *testing.T) {
 		t.Logf("%+v", m)
 		if _, err := os.Stat(m.Mountpoint + "/cgroup.procs"); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+func TestSelectMounts(t *testing.T) {
+	own := map[string]string{"cpu": "/", "cpuacct": "/", "memory": "/x", "name=systemd": "/", "": "/"}
+	v1 := func(point, root, options string) *mountinfo.Info {
+		return &mountinfo.Info{Mountpoint: point, Root: root, FSType: "cgroup", VFSOptions: options}
+	}
+	v2 := func(point string) *mountinfo.Info {
+		return &mountinfo.Info{Mountpoint: point, Root: "/", FSType: "cgroup2", VFSOptions: "rw"}
+	}
+	for name, test := range map[string]struct {
+		mounts []*mountinfo.Info
+		want   string
+	}{
+		"none":        {nil, ""},
+		"co-mounted":  {[]*mountinfo.Info{v1("/c/cpu,cpuacct", "/", "rw,cpu,cpuacct")}, "/c/cpu,cpuacct[cpu cpuacct]"},
+		"twice":       {[]*mountinfo.Info{v1("/c/memory", "/", "rw,memory"), v1("/elsewhere", "/", "rw,memory")}, "/c/memory[memory]"},
+		"named":       {[]*mountinfo.Info{v1("/c/systemd", "/", "rw,xattr,name=systemd")}, "/c/systemd[name=systemd]"},
+		"nameless":    {[]*mountinfo.Info{v1("/c/x", "/", "rw,unknown")}, ""},
+		"hybrid":      {[]*mountinfo.Info{v1("/c/memory", "/docker/1", "rw,memory"), v2("/c/unified")}, "/c/memory[memory] /c/unified[]"},
+		"unified":     {[]*mountinfo.Info{v1("/old/memory", "/", "rw,memory"), v2("/sys/fs/cgroup")}, "/sys/fs/cgroup[]"},
+		"two unified": {[]*mountinfo.Info{v2("/a"), v2("/b")}, "/a[]"},
+	} {
+		var got []string
+		for _, m := range selectMounts(test.mounts, own) {
+			got = append(got, m.Mountpoint+fmt.Sprint(m.Controllers))
+		}
+		if strings.Join(got, " ") != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
 		}
 	}
 }
