@@ -4,7 +4,6 @@ package testnode
 
 import (
 	"io/fs"
-	"path/filepath"
 	"strings"
 )
 
@@ -20,25 +19,6 @@ func readCgroups(mounts map[mount]bool) map[string]bool {
 		}
 	}
 	return cgroups
-}
-
-// walk lists what is below root and wanted. What can't be read is left out: it
-// is going away, or it is another user's.
-func walk(root string, wanted func(fs.DirEntry) bool) []string {
-	var found []string
-	_ = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			if entry != nil && entry.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if wanted(entry) {
-			found = append(found, path)
-		}
-		return nil
-	})
-	return found
 }
 
 func diffCgroups(before, after *Snapshot) []Leak {

@@ -3,6 +3,7 @@
 package testnode
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ func CheckClean(t testing.TB, opts Options) {
 			t.Errorf("snapshot of the node: %v", err)
 		}
 		if len(leaks) > 0 {
-			t.Errorf("left behind on the node:\n%s", list(leaks))
+			t.Errorf("left behind on the node:\n%s", List(leaks))
 		}
 	})
 }
@@ -49,10 +50,16 @@ func WaitClean(before *Snapshot, patience time.Duration) ([]Leak, error) {
 	}
 }
 
-func list(leaks []Leak) string {
-	lines := make([]string, len(leaks))
+// List writes one leak a line, of many only the first ones.
+func List(leaks []Leak) string {
+	const most = 40
+	var lines strings.Builder
 	for i, l := range leaks {
-		lines[i] = "  " + l.String()
+		if i == most {
+			fmt.Fprintf(&lines, "  and %d more\n", len(leaks)-most)
+			break
+		}
+		fmt.Fprintf(&lines, "  %s\n", l)
 	}
-	return strings.Join(lines, "\n")
+	return lines.String()
 }

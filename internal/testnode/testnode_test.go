@@ -35,7 +35,7 @@ func leaksOf(t *testing.T, opts Options, leak func() (undo func())) []Leak {
 		t.Fatal(err)
 	}
 	if len(left) > 0 {
-		t.Errorf("still there after it was undone:\n%s", list(left))
+		t.Errorf("still there after it was undone:\n%s", List(left))
 	}
 	return Diff(before, after)
 }
@@ -44,7 +44,7 @@ func wantKinds(t *testing.T, leaks []Leak, kinds ...string) {
 	t.Helper()
 	for _, kind := range kinds {
 		if !slices.ContainsFunc(leaks, func(l Leak) bool { return l.Kind == kind }) {
-			t.Errorf("no %s among the leaks:\n%s", kind, list(leaks))
+			t.Errorf("no %s among the leaks:\n%s", kind, List(leaks))
 		}
 	}
 	for _, l := range leaks {
@@ -65,8 +65,8 @@ func TestProcess(t *testing.T) {
 	// os/exec holds a pidfd where the kernel has them.
 	leaks = slices.DeleteFunc(leaks, func(l Leak) bool { return strings.Contains(l.Name, "pidfd") })
 	wantKinds(t, leaks, "process")
-	if !strings.Contains(list(leaks), "sleep 60") {
-		t.Errorf("the command line is missing:\n%s", list(leaks))
+	if !strings.Contains(List(leaks), "sleep 60") {
+		t.Errorf("the command line is missing:\n%s", List(leaks))
 	}
 }
 
@@ -88,7 +88,7 @@ func TestOrphanByDirectory(t *testing.T) {
 	})
 	wantKinds(t, leaks, "process")
 	if len(leaks) != 1 {
-		t.Errorf("%d leaks, want the one process that names the directory:\n%s", len(leaks), list(leaks))
+		t.Errorf("%d leaks, want the one process that names the directory:\n%s", len(leaks), List(leaks))
 	}
 }
 
@@ -189,8 +189,8 @@ func TestDescriptors(t *testing.T) {
 		return func() { unix.Close(fds[0]); unix.Close(fds[1]) }
 	})
 	wantKinds(t, leaks, "descriptor")
-	if want := "of the daemon"; !strings.Contains(list(leaks), want) {
-		t.Errorf("no leak %s:\n%s", want, list(leaks))
+	if want := "of the daemon"; !strings.Contains(List(leaks), want) {
+		t.Errorf("no leak %s:\n%s", want, List(leaks))
 	}
 }
 

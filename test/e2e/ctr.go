@@ -25,7 +25,8 @@ func (d *Daemon) Ctr(args ...string) (string, error) {
 // CtrInput is Ctr with a standard input.
 func (d *Daemon) CtrInput(input string, args ...string) (string, error) {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(d.t.Context(), ctrPatience)
+	// Not the test's context, which has ended when its cleanups run.
+	ctx, cancel := context.WithTimeout(context.Background(), ctrPatience)
 	defer cancel()
 	cmd := d.CtrCommand(ctx, args...)
 	var stdout, stderr bytes.Buffer

@@ -47,11 +47,12 @@ func busybox(t testing.TB) string {
 	return path
 }
 
-// environment is the test's own, with the peers' programs findable.
+// environment is the test's own, with the peers' programs findable, and
+// without a warning on every command on machines with cgroup v1.
 func environment() []string {
 	tools, err := filepath.Abs(filepath.Join(binDir(), "tools"))
 	if err != nil {
 		tools = binDir()
 	}
-	return append(os.Environ(), "PATH="+tools+":"+os.Getenv("PATH"))
+	return append(os.Environ(), "PATH="+tools+":"+os.Getenv("PATH"), "CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1")
 }
