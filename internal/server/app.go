@@ -9,6 +9,8 @@ import (
 	containerd "github.com/containerd/containerd/v2/version"
 	"github.com/containerd/plugin"
 	"github.com/urfave/cli/v3"
+
+	"github.com/sardine-run/sardine/internal/task"
 )
 
 // Version is the version of Sardine, set by the linker.
@@ -32,7 +34,7 @@ with "sardined config default".`
 // "config dump" and "config migrate". It changes the process-wide plugin
 // registry, so call it once.
 func App() (*cli.Command, error) {
-	if err := ReplaceTaskRuntime(stockTaskRuntime); err != nil {
+	if err := ReplaceTaskRuntime(taskRuntime); err != nil {
 		return nil, err
 	}
 	app := command.App()
@@ -43,5 +45,7 @@ func App() (*cli.Command, error) {
 	return app, nil
 }
 
-// stockTaskRuntime keeps containerd's own task runtime.
-func stockTaskRuntime(stock plugin.Registration) plugin.Registration { return stock }
+// taskRuntime is ours, with containerd's inside.
+func taskRuntime(stock plugin.Registration) plugin.Registration {
+	return task.Registration(stock, Version)
+}

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package container runs one container from creation to removal: its first process and
+// the further ones executed in it, its cgroup, its streams and the record by which a later
+// daemon finds it again.
+//
+// A Manager holds the containers of the node. Nothing runs per container: exits come from
+// the exits package's one poller, and what a container needs again later, its spec, is
+// read again from its directory. The Manager tells what happens through Config.Notify, in
+// order for each container.
+//
+// Records lie on a file system that does not survive a reboot, one directory per
+// container: DIR/NAMESPACE/ID/{config.json,record.json,exec-ID.json}.
+package container

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package container
+
+import (
+	"time"
+
+	"github.com/sardine-run/sardine/internal/rootfs"
+)
+
+// Kind says what happened.
+type Kind uint8
+
+// The kinds of events. For one container they come in the order of the facts: a start
+// before the exit, the exits of executed processes before that of the first process,
+// each exit once, OOM before the exit it causes.
+const (
+	ContainerCreated Kind = iota + 1
+	ContainerStarted
+	ContainerPaused
+	ContainerResumed
+	ContainerDeleted
+	ExecAdded
+	ExecStarted
+	ProcessExited // of the first process when Event.ExecID is empty
+	OOMKilled
+)
+
+// Event is something that happened to a container.
+type Event struct {
+	Kind      Kind
+	Container *Container
+	ExecID    string
+	Pid       int
+	Exit      Exit           // ProcessExited, ContainerDeleted
+	Rootfs    []rootfs.Mount // ContainerCreated
+}
+
+// Exit is how a process ended.
+type Exit struct {
+	Status uint32 // exit code, or 128 plus the signal
+	At     time.Time
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/sardine-run/sardine/internal/cgroup"
+	"github.com/sardine-run/sardine/internal/exits"
+	"github.com/sardine-run/sardine/internal/launch"
+	"github.com/sardine-run/sardine/internal/oci"
+)
+
+// undoTime bounds what is done to clean up after a failure or a caller that went away.
+const undoTime = 10 * time.Second
+
+// Config is what a Manager works with. It owns none of it.
+type Config struct {
+	// Dir holds the records, on a tmpfs. Made when missing.
+	Dir string
+	// Links, if not empty, is a directory that gets a symbolic link NAMESPACE/ID to each
+	// container's directory: the bundle path that clients and hooks know.
+	Links string
+
+	Launcher *launch.Launcher
+	Cgroups  *cgroup.Host
+	OOM      *cgroup.OOMWatcher // nil: kills are not reported
+	Exits    *exits.Watcher
+
+	Host    oci.Host
+	Seccomp oci.SeccompCompiler
+
+	// Notify is told what happens, in order for each container. It must not block nor call
+	// back into the container.
+	Notify func(Event)
+}
+
+// Manager holds the containers of the node. Its methods may be called concurrently.
+type Manager struct {
+	Config
+
+	mu         sync.Mutex
+	containers map[key]*Container // nil while it is being created
+}
+
+// key names a container; ids are unique in their namespace.
+type key struct{ namespace, id string }
+
+func (k key) String() string { return k.namespace + "/" + k.id }
+
+// New returns a Manager that knows no containers yet; Load finds those of an earlier one.
+func New(cfg Config) (*Manager, error) {
+	if cfg.Notify == nil {
+		cfg.Notify = func(Event) {}
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o711); err != nil {
+		return nil, fmt.Errorf("containers: %w", err)
+	}
+	return &Manager{Config: cfg, containers: map[key]*Container{}}, nil
+}
+
+// Get returns the container id of namespace, or ErrNotFound.
+func (m *Manager) Get(namespace, id string) (*Container, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c := m.containers[key{namespace, id}]; c != nil {
+		return c, nil
+	}
+	return nil, fmt.Errorf("container %s: %w", key{namespace, id}, errdefs.ErrNotFound)
+}
+
+// List returns the containers of namespace, of all when it is empty, in no order.
+func (m *Manager) List(namespace string) []*Container {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []*Container
+	for k, c := range m.containers {
+		if c != nil && (namespace == "" || k.namespace == namespace) {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// reserve keeps others from using k until add or drop.
+func (m *Manager) reserve(k key) error {
+	if !fileName(k.namespace) || !fileName(k.id) {
+		return fmt.Errorf("container %q: not a file name: %w", k, errdefs.ErrInvalidArgument)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, taken := m.containers[k]; taken {
+		return fmt.Errorf("container %s: %w", k, errdefs.ErrAlreadyExists)
+	}
+	m.containers[k] = nil
+	return nil
+}
+
+func (m *Manager) add(c *Container) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.containers[c.key] = c
+}
+
+func (m *Manager) drop(k key) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.containers, k)
+}
+
+// fileName reports whether s can name a directory and is not hidden.
+func fileName(s string) bool {
+	return s != "" && s[0] != '.' && len(s) <= 255 && !strings.ContainsAny(s, "/\x00")
+}
+
+// dir is where the records of k lie.
+func (m *Manager) dir(k key) string { return filepath.Join(m.Dir, k.namespace, k.id) }
+
+// bundle is the directory of k under the name that others see.
+func (m *Manager) bundle(k key) string {
+	if m.Links == "" {
+		return m.dir(k)
+	}
+	return filepath.Join(m.Links, k.namespace, k.id)
+}
+
+// makeDir makes the directory of k and the link to it. One that is there already is of a
+// container that another part of the daemon runs.
+func (m *Manager) makeDir(k key) error {
+	dir := m.dir(k)
+	err := os.Mkdir(dir, 0o711)
+	if errors.Is(err, os.ErrNotExist) { // the first one of its namespace
+		if err = os.MkdirAll(filepath.Dir(dir), 0o711); err == nil {
+			err = os.Mkdir(dir, 0o711)
+		}
+	}
+	if err == nil && m.Links != "" {
+		if err = m.link(k); err != nil {
+			os.Remove(dir)
+		}
+	}
+	if errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("directory of container %s: %w", k, errdefs.ErrAlreadyExists)
+	}
+	return err
+}
+
+func (m *Manager) link(k key) error {
+	link := m.bundle(k)
+	err := os.Symlink(m.dir(k), link)
+	if errors.Is(err, os.ErrNotExist) {
+		if err = os.MkdirAll(filepath.Dir(link), 0o711); err == nil {
+			err = os.Symlink(m.dir(k), link)
+		}
+	}
+	return err
+}
+
+// removeDir removes the directory of k and the link. The record goes first: what a crash
+// leaves then is recognized as a remainder.
+func (m *Manager) removeDir(k key) error {
+	dir := m.dir(k)
+	_ = os.Remove(filepath.Join(dir, recordName))
+	if m.Links != "" {
+		_ = os.Remove(m.bundle(k))
+	}
+	return os.RemoveAll(dir)
+}
+
+// cleanup is a context for undoing, whatever became of the caller's.
+func cleanup(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+}

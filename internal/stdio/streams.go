@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stdio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/sardine-run/sardine/internal/kernel"
+)
+
+// Config names the streams of a process as its client does: see parse. "" is /dev/null.
+type Config struct {
+	Stdin    string `json:"stdin,omitempty"`
+	Stdout   string `json:"stdout,omitempty"`
+	Stderr   string `json:"stderr,omitempty"` // ignored with Terminal, and when Stdout is a file or program
+	Terminal bool   `json:"terminal,omitempty"`
+}
+
+// Options is what opening needs beside the Config.
+type Options struct {
+	// ID and Namespace are told to a logging program.
+	ID, Namespace string
+	// UID owns what the program gets, so that it can open /dev/stdout again: the
+	// program's user as the host sees it. Negative leaves the owner.
+	UID int
+	// Reap reaps a logging program, a child of the daemon, when it ends, and calls ended
+	// once afterwards. pidfd passes to it. Only needed for binary URIs.
+	Reap func(pid int, pidfd *os.File, ended func()) error
+}
+
+// Streams are the opened streams of one process. Its methods may be called concurrently.
+//
+// The order of calls: Open; then Files for the clone and ReleaseFiles after it, or with a
+// terminal Attach; at the end Close.
+type Streams struct {
+	files [3]*os.File // the program's, until ReleaseFiles
+
+	mu       sync.Mutex
+	keep     *os.File // the daemon's end of a stdin FIFO, until CloseStdin
+	logger   *logger
+	terminal *terminal
+}
+
+// Open opens what cfg names, and starts the logging program if it names one. It waits for
+// a reader of the FIFOs for output, until ctx is done. Nothing is left open on error.
+// Errors are ErrInvalidArgument for a malformed URI, ErrNotFound for a missing path.
+func Open(ctx context.Context, cfg Config, opts Options) (*Streams, error) {
+	s := &Streams{}
+	if err := s.open(ctx, cfg, opts); err != nil {
+		s.Close(ctx)
+		return nil, fmt.Errorf("open streams: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Streams) open(ctx context.Context, cfg Config, opts Options) error {
+	in, out, errs, err := cfg.targets()
+	if err != nil {
+		return err
+	}
+	if in.kind != null {
+		if s.files[0], s.keep, err = openInput(in.path); err != nil {
+			return err
+		}
+	}
+	if s.files[1], s.files[2], err = s.openOutputs(ctx, out, errs, opts); err != nil {
+		return err
+	}
+	if cfg.Terminal {
+		s.terminal = newTerminal(s.files)
+		s.files = [3]*os.File{}
+		return nil
+	}
+	return s.chown(opts.UID)
+}
+
+// targets parses cfg. Standard error goes where standard output does when that is a log,
+// as in containerd's own shim.
+func (cfg Config) targets() (in, out, errs target, err error) {
+	in, ierr := parse("stdin", cfg.Stdin)
+	out, oerr := parse("stdout", cfg.Stdout)
+	if err := errors.Join(ierr, oerr); err != nil {
+		return in, out, errs, err
+	}
+	if in.kind == binary {
+		return in, out, errs, invalid("stdin", cfg.Stdin, "cannot be read from a program")
+	}
+	switch {
+	case cfg.Terminal:
+	case out.kind == file, out.kind == binary:
+		errs = out
+	default:
+		if errs, err = parse("stderr", cfg.Stderr); err == nil && errs.kind == binary {
+			err = invalid("stderr", cfg.Stderr, "is a logging program, which takes stdout too: name it there")
+		}
+	}
+	return in, out, errs, err
+}
+
+func (s *Streams) openOutputs(ctx context.Context, out, errs target, opts Options) (stdout, stderr *os.File, err error) {
+	if out.kind == binary {
+		s.logger, stdout, stderr, err = startLogger(ctx, out, opts)
+		return stdout, stderr, err
+	}
+	if stdout, err = out.open(ctx); err != nil {
+		return nil, nil, err
+	}
+	if errs.kind != null && errs.kind == out.kind && errs.path == out.path {
+		return stdout, stdout, nil
+	}
+	stderr, err = errs.open(ctx)
+	return stdout, stderr, err
+}
+
+func (t target) open(ctx context.Context) (*os.File, error) {
+	switch t.kind {
+	case path:
+		return openOutput(ctx, t.path)
+	case file:
+		return openFile(t.path)
+	}
+	return nil, nil
+}
+
+// chown gives the streams to uid, but not what is no log or FIFO of the container's alone.
+func (s *Streams) chown(uid int) error {
+	if uid < 0 {
+		return nil
+	}
+	for _, f := range s.files {
+		if f == nil {
+			continue
+		}
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		if info.Mode()&os.ModeDevice != 0 { // a device of the host, such as /dev/null
+			continue
+		}
+		if err := kernel.Fchown(int(f.Fd()), uid, f.Name()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Files are the program's descriptors 0, 1 and 2, nil for /dev/null. They stay the
+// Streams' own.
+func (s *Streams) Files() [3]*os.File { return s.files }
+
+// ReleaseFiles closes the daemon's copies of Files, once the program has its own.
+func (s *Streams) ReleaseFiles() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	closeAll(s.files[:]...)
+	s.files = [3]*os.File{}
+}
+
+// Attach takes over the master of the program's terminal and starts to copy.
+func (s *Streams) Attach(master *os.File) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.terminal == nil {
+		master.Close()
+		return fmt.Errorf("streams without a terminal: %w", errdefs.ErrFailedPrecondition)
+	}
+	return s.terminal.attach(master)
+}
+
+// Resize sets the size of the terminal in characters; without one it does nothing.
+func (s *Streams) Resize(width, height uint16) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.terminal == nil {
+		return nil
+	}
+	return s.terminal.resize(width, height)
+}
+
+// CloseStdin closes the daemon's end of standard input: the program reads its end as
+// soon as the client has closed its own. May be called again.
+func (s *Streams) CloseStdin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	closeAll(s.keep)
+	s.keep = nil
+}
+
+// Close ends the copying, once the terminal's output is written or ctx is done, and closes
+// everything. A logging program is left to read the rest and told to end when it does
+// not by itself. May be called again.
+func (s *Streams) Close(ctx context.Context) {
+	s.CloseStdin()
+	s.ReleaseFiles()
+	s.mu.Lock()
+	terminal, logger := s.terminal, s.logger
+	s.logger = nil
+	s.mu.Unlock()
+	if terminal != nil {
+		terminal.close(ctx)
+	}
+	if logger != nil {
+		logger.stop(ctx)
+	}
+}
+
+// Resume returns the Streams of a process that an earlier daemon has started. Of what the
+// daemon holds only its end of a stdin FIFO can be had again: a terminal is lost.
+func Resume(cfg Config) *Streams {
+	s := &Streams{}
+	in, err := parse("stdin", cfg.Stdin)
+	if err != nil || in.kind != path || cfg.Terminal {
+		return s
+	}
+	if fifo, err := isFIFO(in.path); err == nil && fifo {
+		s.keep, _ = kernel.Open(in.path, unix.O_WRONLY|unix.O_NONBLOCK, 0) // the program has closed its end
+	}
+	return s
+}
