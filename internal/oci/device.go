@@ -45,7 +45,7 @@ func (t *translation) devices() error {
 	}
 	seen := map[string]plan.Device{}
 	for i := range wanted {
-		d, err := device(&wanted[i])
+		d, err := planDevice(&wanted[i])
 		if err != nil {
 			return err
 		}
@@ -73,7 +73,7 @@ func (t *translation) addDevice(d plan.Device) {
 	t.plan.Devices = append(t.plan.Devices, d)
 }
 
-func device(d *specs.LinuxDevice) (plan.Device, error) {
+func planDevice(d *specs.LinuxDevice) (plan.Device, error) {
 	out := plan.Device{Path: path.Clean(d.Path), FD: plan.NoFD, Mode: 0o666}
 	if err := checkAbsolute("linux.devices", d.Path); err != nil {
 		return out, err
