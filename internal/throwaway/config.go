@@ -32,8 +32,8 @@ disabled_plugins = [
   socket_path = %[7]q
   plugin_path = %[8]q
   plugin_config_path = %[8]q
-`, d.Dir+"/root", d.Dir+"/state", d.Socket, d.Socket+".ttrpc", d.DebugSocket(), d.Dir+"/opt", d.Dir+"/nri.sock", d.Dir+"/nri")
+`, d.Dir+"/root", d.Dir+"/run/state", d.Socket, d.Socket+".ttrpc", d.DebugSocket(), d.Dir+"/opt", d.Dir+"/run/nri.sock", d.Dir+"/nri")
 }
 
 // DebugSocket is where the daemon serves pprof and expvar over HTTP.
-func (d *Daemon) DebugSocket() string { return d.Dir + "/debug" }
+func (d *Daemon) DebugSocket() string { return d.Dir + "/run/debug" }

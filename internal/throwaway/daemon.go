@@ -48,9 +48,9 @@ func Start(ctx context.Context, binary, extraPath string) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{Dir: dir, Socket: filepath.Join(dir, "s"), exited: make(chan struct{})}
+	d := &Daemon{Dir: dir, Socket: filepath.Join(dir, "run", "s"), exited: make(chan struct{})}
 	if err := d.start(binary, extraPath); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, errors.Join(err, d.remove())
 	}
 	if err := d.waitReady(ctx); err != nil {
 		log := d.LogTail(10)
@@ -60,6 +60,7 @@ func Start(ctx context.Context, binary, extraPath string) (*Daemon, error) {
 }
 
 func (d *Daemon) start(binary, extraPath string) error {
+	d.mountRun()
 	config := filepath.Join(d.Dir, "config.toml")
 	if err := os.WriteFile(config, d.config(), 0o600); err != nil {
 		return err
@@ -97,6 +98,10 @@ func (d *Daemon) Stop() error {
 		_ = d.cmd.Process.Kill()
 		<-d.exited
 	}
+	return d.remove()
+}
+
+func (d *Daemon) remove() error {
 	if err := unmountBelow(d.Dir); err != nil {
 		return err
 	}

@@ -6,10 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
+
+// mountRun makes the directory for sockets and state a tmpfs, which /run is for
+// an installed daemon: the cost of its records depends on it. Where that is not
+// allowed the records are on the disk, and nothing else is different.
+func (d *Daemon) mountRun() {
+	run := filepath.Join(d.Dir, "run")
+	if os.Mkdir(run, 0o711) == nil {
+		_ = unix.Mount("sardine", run, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=711")
+	}
+}
 
 // unmountBelow detaches every mount below dir, the latest first, so that
 // removing dir cannot reach into one.
