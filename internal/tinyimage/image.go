@@ -134,7 +134,7 @@ func imageConfig(arch string, diffID digest.Digest) v1.Image {
 func layerTar(program []byte) ([]byte, error) {
 	var b bytes.Buffer
 	tw := tar.NewWriter(&b)
-	for _, dir := range []string{"bin", "dev", "etc", "proc", "sys", "tmp"} {
+	for _, dir := range []string{"bin", "dev", "etc", "proc", "run", "sys", "tmp"} {
 		mode := int64(0o755)
 		if dir == "tmp" {
 			mode = 0o1777
