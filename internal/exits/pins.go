@@ -46,9 +46,6 @@ func openRecorder(opts Options) (*recorder, error) {
 	if err := prepareDir(opts); err != nil {
 		return nil, err
 	}
-	if err := checkTimeNamespace(); err != nil {
-		return nil, err
-	}
 	pidNamespace, err := ownPidNamespace()
 	if err != nil {
 		return nil, err
@@ -83,6 +80,36 @@ func (p pins) create(pidNamespace uint32) (*recorder, error) {
 	if err := errors.Join(removePin(p.link), removePin(p.tracked)); err != nil {
 		return nil, err
 	}
+	recorder, err := attachRecorder(pidNamespace)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(recorder.tracked.Pin(p.tracked), recorder.link.Pin(p.link)); err != nil {
+		return nil, errors.Join(fmt.Errorf("pin eBPF exit recorder: %w", err),
+			removePin(p.tracked), removePin(p.link), recorder.close())
+	}
+	return recorder, nil
+}
+
+// TryBPF loads and attaches the eBPF program without pinning it, and drops it again: to
+// find out why New cannot.
+func TryBPF() error {
+	pidNamespace, err := ownPidNamespace()
+	if err != nil {
+		return err
+	}
+	recorder, err := attachRecorder(pidNamespace)
+	if err != nil {
+		return err
+	}
+	return recorder.close()
+}
+
+// attachRecorder loads the program and has it run. It ends with the last of descriptor and pin.
+func attachRecorder(pidNamespace uint32) (*recorder, error) {
+	if err := checkTimeNamespace(); err != nil {
+		return nil, err
+	}
 	var objects recorderObjects
 	if err := loadProgram(&objects, pidNamespace); err != nil {
 		return nil, err
@@ -96,12 +123,7 @@ func (p pins) create(pidNamespace uint32) (*recorder, error) {
 		objects.Tracked.Close()
 		return nil, fmt.Errorf("attach eBPF program to sched_process_exit: %w", err)
 	}
-	recorder := &recorder{tracked: objects.Tracked, link: attached}
-	if err := errors.Join(objects.Tracked.Pin(p.tracked), attached.Pin(p.link)); err != nil {
-		return nil, errors.Join(fmt.Errorf("pin eBPF exit recorder: %w", err),
-			removePin(p.tracked), removePin(p.link), recorder.close())
-	}
-	return recorder, nil
+	return &recorder{tracked: objects.Tracked, link: attached}, nil
 }
 
 func loadProgram(objects *recorderObjects, pidNamespace uint32) error {

@@ -72,7 +72,7 @@ func sh(script string) []string { return []string{"/bin/sh", "-c", "read go; " +
 func TestThreadsThatEndTogether(t *testing.T) {
 	threads := compileThreads(t)
 	w := newWatcher(t, bpffs(t))
-	for range 200 {
+	for range 50 {
 		child := startChild(t, threads, "together")
 		reported := newOutcome()
 		if err := w.Watch(child.Child, reported.call); err != nil {

@@ -88,7 +88,7 @@ func mountFeatures() []Feature {
 		},
 		{
 			Name: FeatureMountSetattr, Since: Version{5, 12}, probe: probeMountSetattr,
-			Lost: "recursive mount options (rro) are refused",
+			Lost: "containers cannot be started: mounts are made read-only by descriptor",
 		},
 		{
 			Name: FeatureIdmappedMount, Since: Version{5, 12}, probe: probeIdmappedMount,
