@@ -52,23 +52,22 @@ func parseCPURange(s string) (first, last int, err error) {
 	return first, last, nil
 }
 
-// execAffinity is for a further process. It is born in the container's cgroup, so
-// there is no time between the initial and the final mask: the final one counts.
-func (t *translation) execAffinity(a *specs.CPUAffinity) error {
+// execAffinity is the mask of a further process. It is born in the container's cgroup,
+// so there is no time between the initial and the final mask: the final one counts.
+func execAffinity(a *specs.CPUAffinity) ([]byte, error) {
 	if a == nil {
-		return nil
+		return nil, nil
 	}
 	initial, err := parseCPUList("process.execCPUAffinity.initial", a.Initial)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	final, err := parseCPUList("process.execCPUAffinity.final", a.Final)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	t.plan.Process.CPUAffinity = final
 	if final == nil {
-		t.plan.Process.CPUAffinity = initial
+		return initial, nil
 	}
-	return nil
+	return final, nil
 }

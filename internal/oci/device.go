@@ -53,24 +53,31 @@ func (t *translation) devices() error {
 		if twice && earlier != d {
 			return invalid("linux.devices: %q is listed twice with different values", d.Path)
 		}
-		if !twice && !t.hostDev() {
-			t.addDevice(d)
-		}
 		seen[d.Path] = d
+		if twice || t.hostDev() {
+			continue
+		}
+		if err := t.addDevice(d); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
 // addDevice asks for the host's node where mknod is not allowed: a user namespace may
 // make FIFOs only.
-func (t *translation) addDevice(d plan.Device) {
+func (t *translation) addDevice(d plan.Device) error {
 	if t.spaces.has(unix.CLONE_NEWUSER) && d.Mode&unix.S_IFMT != unix.S_IFIFO {
+		if !exists(d.Path) {
+			return notFound("linux.devices: %q: a container with a user namespace gets the host's node, which does not exist", d.Path)
+		}
 		if t.req.DeviceNodes == nil {
 			t.req.DeviceNodes = make(map[int]string)
 		}
 		t.req.DeviceNodes[len(t.plan.Devices)] = d.Path
 	}
 	t.plan.Devices = append(t.plan.Devices, d)
+	return nil
 }
 
 func planDevice(d *specs.LinuxDevice) (plan.Device, error) {

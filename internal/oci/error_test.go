@@ -175,6 +175,7 @@ func TestErrors(t *testing.T) {
 		{"device number 4096:1 is out of range", wrong, device(specs.LinuxDevice{Path: "/dev/x", Type: "c", Major: 4096, Minor: 1})},
 		{"device number 1:-1 is out of range", wrong, device(specs.LinuxDevice{Path: "/dev/x", Type: "b", Major: 1, Minor: -1})},
 		{`"/dev/x" is listed twice with different values`, wrong, both(device(specs.LinuxDevice{Path: "/dev/x", Type: "c", Major: 1}), device(specs.LinuxDevice{Path: "/dev/x", Type: "b", Major: 1}))},
+		{`"/dev/none": a container with a user namespace gets the host's node`, missing, both(userNamespace, device(specs.LinuxDevice{Path: "/dev/none", Type: "c", Major: 1}))},
 		{`linux.maskedPaths: "proc/x" is not an absolute path`, wrong, onLinux(func(l *specs.Linux) { l.MaskedPaths = []string{"proc/x"} })},
 		{`linux.readonlyPaths: "proc/x" is not an absolute path`, wrong, onLinux(func(l *specs.Linux) { l.ReadonlyPaths = []string{"proc/x"} })},
 
@@ -219,6 +220,9 @@ func TestErrors(t *testing.T) {
 		{`unknown type "RLIMIT_X"`, wrong, onProcess(func(p *specs.Process) { p.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_X"}} })},
 		{"RLIMIT_CPU is listed twice", wrong, onProcess(func(p *specs.Process) { p.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_CPU"}, {Type: "RLIMIT_CPU"}} })},
 		{"the soft limit 2 is above the hard limit 1", wrong, onProcess(func(p *specs.Process) { p.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_CPU", Soft: 2, Hard: 1}} })},
+		{"is above this host's fs.nr_open, 1000", unready, both(
+			func(_ *specs.Spec, o *Options) { o.Host.MaxFiles = 1000 },
+			onProcess(func(p *specs.Process) { p.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Hard: 1001}} }))},
 		{"oomScoreAdj: 1001 is not between", wrong, onProcess(func(p *specs.Process) { p.OOMScoreAdj = &big })},
 		{`unknown policy "SCHED_X"`, wrong, scheduler(specs.Scheduler{Policy: "SCHED_X"})},
 		{"SCHED_ISO is not implemented", unsupported, scheduler(specs.Scheduler{Policy: specs.SchedISO})},
@@ -228,6 +232,7 @@ func TestErrors(t *testing.T) {
 		{"are for SCHED_DEADLINE, not SCHED_RR", wrong, scheduler(specs.Scheduler{Policy: specs.SchedRR, Priority: 1, Runtime: 1})},
 		{"needs 0 < runtime <= deadline <= period", wrong, scheduler(specs.Scheduler{Policy: specs.SchedDeadline, Runtime: 5, Deadline: 4})},
 		{`unknown flag "SCHED_FLAG_X"`, wrong, scheduler(specs.Scheduler{Policy: specs.SchedOther, Flags: []specs.LinuxSchedulerFlag{"SCHED_FLAG_X"}})},
+		{`execCPUAffinity.initial: "x" in "1,x" is not a cpu`, wrong, onProcess(func(p *specs.Process) { p.ExecCPUAffinity = &specs.CPUAffinity{Initial: "1,x"} })},
 		{`unknown class "x"`, wrong, onProcess(func(p *specs.Process) { p.IOPriority = &specs.LinuxIOPriority{Class: "x"} })},
 		{"priority 8 is not between 0 and 7", wrong, onProcess(func(p *specs.Process) {
 			p.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 8}

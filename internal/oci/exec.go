@@ -40,7 +40,9 @@ func (t *translation) execProcess(process *specs.Process) error {
 	if err := t.process(&p); err != nil {
 		return err
 	}
-	return t.execAffinity(p.ExecCPUAffinity)
+	mask, err := execAffinity(p.ExecCPUAffinity)
+	t.plan.Process.CPUAffinity = mask
+	return err
 }
 
 // inherit completes process by the container's own.

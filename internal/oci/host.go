@@ -21,6 +21,7 @@ type Host struct {
 	Capabilities uint64         // mask of those the daemon can give away
 	OOMScoreAdj  int            // the daemon's; without CAP_SYS_RESOURCE the lowest for a container
 	HardLimits   [limits]uint64 // the daemon's; without CAP_SYS_RESOURCE the highest for a container
+	MaxFiles     uint64         // fs.nr_open, above which nobody can set RLIMIT_NOFILE
 	StackLimit   uint64         // the daemon's soft RLIMIT_STACK, bytes: it bounds argument lists
 	AppArmor     bool
 	SELinux      bool
@@ -39,6 +40,11 @@ func DetectHost() (Host, error) {
 	if h.LastCap, err = readNumber("/proc/sys/kernel/cap_last_cap"); err != nil {
 		return h, err
 	}
+	files, err := readNumber("/proc/sys/fs/nr_open")
+	if err != nil {
+		return h, err
+	}
+	h.MaxFiles = uint64(files)
 	if h.OOMScoreAdj, err = readNumber("/proc/self/oom_score_adj"); err != nil {
 		return h, err
 	}

@@ -311,8 +311,8 @@ func TestDevices(t *testing.T) {
 	uid := uint32(7)
 	fuse := specs.LinuxDevice{Path: "/dev/fuse", Type: "c", Major: 10, Minor: 229, FileMode: &mode, UID: &uid}
 	null := specs.LinuxDevice{Path: "/dev/./null", Type: "u", Major: 1, Minor: 3, FileMode: &mode}
-	add := both(device(fuse), device(fuse), device(null), device(specs.LinuxDevice{Path: "/dev/fifo", Type: "p"}))
-	req, _ := translate(t, add)
+	add := both(device(null), device(specs.LinuxDevice{Path: "/dev/fifo", Type: "p"}))
+	req, _ := translate(t, both(add, device(fuse), device(fuse)))
 	devices := map[string]plan.Device{}
 	for _, d := range req.Plan.Devices {
 		if _, ok := devices[d.Path]; ok {

@@ -17,7 +17,12 @@ func (t *translation) firstProcess() error {
 	if t.spec.Process == nil {
 		return invalid("process: it is missing")
 	}
-	return t.process(t.spec.Process)
+	if err := t.process(t.spec.Process); err != nil {
+		return err
+	}
+	// For the processes that follow; a mistake is better heard of now.
+	_, err := execAffinity(t.spec.Process.ExecCPUAffinity)
+	return err
 }
 
 // process fills Plan.Process.
@@ -137,7 +142,7 @@ func (t *translation) maxArguments(p *specs.Process) uint64 {
 	return min(max(stack/4, minStrings), maxStrings)
 }
 
-// user takes over the ids and refuses those that a new user namespace does not map.
+// user takes over the ids and refuses those that the user namespace does not map.
 func (t *translation) user(p *specs.Process) error {
 	out := &t.plan.Process
 	out.UID, out.GID, out.Groups = p.User.UID, p.User.GID, p.User.AdditionalGids
@@ -154,15 +159,19 @@ func (t *translation) user(p *specs.Process) error {
 	if out.UID == math.MaxUint32 || out.GID == math.MaxUint32 || slices.Contains(out.Groups, math.MaxUint32) {
 		return invalid("process.user: %d is not an id", uint32(math.MaxUint32))
 	}
-	n := &t.req.Namespaces
-	if len(n.UIDs) == 0 {
+	return t.checkMapped(out.UID, append([]uint32{out.GID}, out.Groups...))
+}
+
+func (t *translation) checkMapped(uid uint32, gids []uint32) error {
+	m := t.containerMapping()
+	if m == nil {
 		return nil
 	}
-	if !mapsID(n.UIDs, out.UID) {
-		return invalid("process.user.uid: %d is not mapped in the user namespace", out.UID)
+	if !mapsID(m.UIDs, uid) {
+		return invalid("process.user.uid: %d is not mapped in the user namespace", uid)
 	}
-	for _, gid := range append([]uint32{out.GID}, out.Groups...) {
-		if !mapsID(n.GIDs, gid) {
+	for _, gid := range gids {
+		if !mapsID(m.GIDs, gid) {
 			return invalid("process.user: group %d is not mapped in the user namespace", gid)
 		}
 	}

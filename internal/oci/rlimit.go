@@ -33,6 +33,9 @@ func (t *translation) rlimits(p *specs.Process) error {
 		if r.Soft > r.Hard {
 			return invalid("process.rlimits: %s: the soft limit %d is above the hard limit %d", r.Type, r.Soft, r.Hard)
 		}
+		if most := t.opts.Host.MaxFiles; n == unix.RLIMIT_NOFILE && most != 0 && r.Hard > most {
+			return unready("process.rlimits: RLIMIT_NOFILE: the hard limit %d is above this host's fs.nr_open, %d", r.Hard, most)
+		}
 		seen[n] = true
 		out := plan.Rlimit{Resource: n, Soft: r.Soft, Max: r.Hard}
 		t.lowerRlimit(r.Type, &out)
