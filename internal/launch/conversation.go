@@ -12,7 +12,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -158,27 +157,6 @@ func (p *Process) takeListener(payload []byte) (*os.File, error) {
 		return nil, fmt.Errorf("pidfd_getfd: %w", err)
 	}
 	return os.NewFile(uintptr(fd), "seccomp"), nil
-}
-
-// Error is why sardine-init gave up.
-type Error struct{ plan.Failure }
-
-func (e *Error) Error() string { return e.Stage + ": " + e.Message }
-
-// Unwrap returns the errno of the system call that failed, or nil.
-func (e *Error) Unwrap() error {
-	if e.Errno == 0 {
-		return nil
-	}
-	return syscall.Errno(e.Errno)
-}
-
-func failure(payload []byte) error {
-	f, err := plan.DecodeFailure(payload)
-	if err != nil {
-		return err
-	}
-	return &Error{f}
 }
 
 func send(conn *net.UnixConn, kind plan.Kind, payload []byte) error {

@@ -178,7 +178,7 @@ func TestHooksInside(t *testing.T) {
 	seen := filepath.Join(dir, "created")
 	req := request(overlayOn(t, root), "cat", "/tmp/started")
 	req.Plan.HostHooks = true
-	req.Plan.HookState = []byte(`{"id":"x"}`)
+	req.Plan.CreateState, req.Plan.StartState = []byte(`{"id":"x"}`), []byte(`{"id":"x"}`)
 	req.Plan.CreateHooks = []plan.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "cat >" + seen}}}
 	req.Plan.StartHooks = []plan.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "cat >/tmp/started"}}}
 	var hookPid int

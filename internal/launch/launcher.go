@@ -19,7 +19,6 @@ import (
 type Launcher struct {
 	init    *os.File // sealed memfd
 	devNull *os.File
-	users   userNamespaces
 }
 
 // New copies the sardine-init at path into memory. The copy is sealed: nothing that
@@ -39,17 +38,18 @@ func New(path string) (*Launcher, error) {
 
 // Close releases the copy. Processes that were launched are not affected.
 func (l *Launcher) Close() error {
-	return errors.Join(l.init.Close(), l.devNull.Close(), l.users.close())
+	return errors.Join(l.init.Close(), l.devNull.Close())
 }
 
 // Launch clones sardine-init and returns when the container is furnished and the
 // process waits for Start ("created" in the OCI runtime spec). On error nothing is
 // left of it except, when host.Born succeeded, an ended process to be reaped
-// there. Cancelling ctx gives up. req is used up: its Plan is changed.
+// there. An error carries its errdefs class and, when a system call failed, its errno.
+// Cancelling ctx gives up. req is used up: its Plan is changed.
 func (l *Launcher) Launch(ctx context.Context, req *Request, stdio Stdio, cgroup Cgroup, host Host) (*Process, error) {
 	p, err := l.launch(ctx, req, stdio, cgroup, host)
 	if err != nil {
-		return nil, fmt.Errorf("launch: %w", err)
+		return nil, fmt.Errorf("launch: %w", classify(err))
 	}
 	return p, nil
 }
@@ -88,15 +88,17 @@ func (l *Launcher) inherit(files *inheritance, req *Request, stdio Stdio) error 
 		files.borrow(i, stdioFile(stdio[i], l.devNull))
 	}
 	p := req.Plan
+	users := userNamespaces{launcher: l}
+	defer users.close()
 	if p.Root != nil {
-		tree, err := rootfs.Open(req.Rootfs, req.RootMapping, l.userNamespace)
+		tree, err := rootfs.Open(req.Rootfs, req.RootMapping, users.get)
 		if err != nil {
 			return err
 		}
 		p.Root.FD = files.add(os.NewFile(uintptr(tree), "rootfs"))
 	}
 	for i := range req.Binds {
-		if err := l.inheritBind(files, p, &req.Binds[i]); err != nil {
+		if err := inheritBind(files, p, &req.Binds[i], users.get); err != nil {
 			return err
 		}
 	}
@@ -110,13 +112,13 @@ func (l *Launcher) inherit(files *inheritance, req *Request, stdio Stdio) error 
 	return files.addNamespaces(req)
 }
 
-func (l *Launcher) inheritBind(files *inheritance, p *plan.Plan, b *Bind) error {
+func inheritBind(files *inheritance, p *plan.Plan, b *Bind, users rootfs.UserNamespace) error {
 	m := &p.Mounts[b.Mount]
 	tree, directory, err := rootfs.Bind{
 		Source: b.Source, Recursive: b.Recursive,
 		Set: m.Attr.Set, Clear: m.Attr.Clear, SetAll: m.Recursive.Set, ClearAll: m.Recursive.Clear,
 		Propagation: m.Propagation, Mapping: b.Mapping, MapAll: b.MapAll,
-	}.Open(l.userNamespace)
+	}.Open(users)
 	if err != nil {
 		return fmt.Errorf("mount %s: %w", m.Destination, err)
 	}

@@ -29,7 +29,10 @@ func (t *translation) hooks() error {
 	t.plan.CreateHooks = planHooks(h.CreateContainer)
 	t.plan.StartHooks = planHooks(h.StartContainer)
 	if len(t.plan.CreateHooks)+len(t.plan.StartHooks) > 0 {
-		t.plan.HookState = encodeState(State(t.spec, t.opts.ID, t.opts.Bundle, specs.StateCreated, t.insidePid()))
+		state := func(status specs.ContainerState) []byte {
+			return encodeState(State(t.spec, t.opts.ID, t.opts.Bundle, status, t.insidePid()))
+		}
+		t.plan.CreateState, t.plan.StartState = state(specs.StateCreating), state(specs.StateCreated)
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ func TestHooksInThePlan(t *testing.T) {
 	req, _ := translate(t, func(s *specs.Spec, _ *Options) {
 		s.Annotations = map[string]string{"k": "v"}
 		s.Hooks = &specs.Hooks{
-			Prestart:        []specs.Hook{{Path: "/prestart"}},
+			Prestart:        []specs.Hook{{Path: "/prestart"}}, //nolint:staticcheck // deprecated and still required
 			CreateRuntime:   []specs.Hook{{Path: "/createRuntime"}},
 			CreateContainer: []specs.Hook{{Path: "/createContainer", Timeout: &five, Env: []string{}}},
 			StartContainer:  []specs.Hook{{Path: "/startContainer", Args: []string{"x", "y"}}},
@@ -48,7 +48,7 @@ func TestHooksInThePlan(t *testing.T) {
 		t.Errorf("got %+v", p.StartHooks)
 	}
 	var state specs.State
-	if err := json.Unmarshal(p.HookState, &state); err != nil {
+	if err := json.Unmarshal(p.StartState, &state); err != nil {
 		t.Fatal(err)
 	}
 	want := specs.State{Version: specs.Version, ID: "c1", Status: specs.StateCreated, Pid: 1, Bundle: "/run/bundle", Annotations: map[string]string{"k": "v"}}

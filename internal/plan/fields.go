@@ -22,7 +22,8 @@ func (p *Plan) code(c *codec) {
 	c.bool(&p.HostHooks)
 	slice(c, &p.CreateHooks, codeHook)
 	slice(c, &p.StartHooks, codeHook)
-	c.bytes(&p.HookState)
+	c.bytes(&p.CreateState)
+	c.bytes(&p.StartState)
 	codeProcess(c, &p.Process)
 }
 

@@ -28,9 +28,11 @@ type Plan struct {
 	Sysctls   []Pair   // name with slashes ("net/ipv4/ip_forward"), value
 	HostHooks bool     // stop after the namespaces exist until the daemon has run its hooks
 	// Hooks run inside: createContainer before pivot_root, startContainer before exec.
+	// Their stdin is the OCI state of that moment, JSON.
 	CreateHooks []Hook
 	StartHooks  []Hook
-	HookState   []byte // OCI state, JSON, for the hooks' stdin
+	CreateState []byte
+	StartState  []byte
 
 	Process Process
 }

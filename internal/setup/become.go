@@ -27,7 +27,7 @@ func (s *session) become() {
 	s.check("wait for start", s.await(plan.Start))
 
 	for i := range s.plan.StartHooks {
-		s.check("startContainer hook", s.runHook(&s.plan.StartHooks[i]))
+		s.check("startContainer hook", runHook(&s.plan.StartHooks[i], s.plan.StartState))
 	}
 	s.restrict()
 	s.check("exec "+p.Args[0], s.exec(program))

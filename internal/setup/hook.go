@@ -18,8 +18,8 @@ const maxHookOutput = 4096
 
 // runHook runs a hook with the container's state on its stdin and waits for it.
 // A hook that fails, or runs longer than its timeout, is an error.
-func (s *session) runHook(h *plan.Hook) error {
-	state, err := memory("hook-state", s.plan.HookState)
+func runHook(h *plan.Hook, content []byte) error {
+	state, err := memory("hook-state", content)
 	if err != nil {
 		return err
 	}

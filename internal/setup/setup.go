@@ -130,7 +130,7 @@ func (s *session) furnish() {
 	s.check("working directory", err)
 	unix.Close(cwd)
 	for i := range s.plan.CreateHooks {
-		s.check("createContainer hook", s.runHook(&s.plan.CreateHooks[i]))
+		s.check("createContainer hook", runHook(&s.plan.CreateHooks[i], s.plan.CreateState))
 	}
 	s.check("pivot_root", kernel.PivotRoot(s.root))
 	s.check("root mount", s.finishRoot(r))

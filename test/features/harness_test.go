@@ -13,6 +13,7 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -26,8 +27,9 @@ const patience = 60 * time.Second
 // box makes containers in one daemon.
 type box struct {
 	*e2e.Daemon
-	image containerd.Image
-	count atomic.Int64
+	image    containerd.Image
+	snapshot []snapshots.Opt // for the snapshots of its containers
+	count    atomic.Int64
 }
 
 func newBox(t *testing.T) *box {
@@ -125,7 +127,7 @@ func (b *box) container(ctx context.Context, args []string, changes ...change) (
 		return nil
 	}
 	return b.Client().NewContainer(ctx, id,
-		containerd.WithNewSnapshot(id, b.image),
+		containerd.WithNewSnapshot(id, b.image, b.snapshot...),
 		containerd.WithNewSpec(oci.WithImageConfig(b.image), oci.WithProcessArgs(args...), apply))
 }
 

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -126,6 +128,8 @@ func mapped(s *specs.Spec) {
 
 func TestUserNamespace(t *testing.T) {
 	b := newBox(t)
+	ids := []specs.LinuxIDMapping(mapping)
+	b.snapshot = []snapshots.Opt{containerd.WithUserNSRemapperLabels(ids, ids)}
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
@@ -135,7 +139,6 @@ func TestUserNamespace(t *testing.T) {
 		{"devices", mapped, "echo x >/dev/null && head -c 2 /dev/zero | wc -c", "2"},
 		{"not the host's root", mapped, "echo 1 2>/dev/null >/proc/sys/kernel/panic || echo refused; mknod /tmp/d c 1 3 2>/dev/null || echo refused", "refused\nrefused"},
 		{"as a user", func(s *specs.Spec) { mapped(s); s.Process.User.UID = 1000; s.Process.User.AdditionalGids = []uint32{7} }, "id -u; id -G", "1000\n0 7"},
-		{"network is its own", mapped, "ip link set lo up && ip addr show lo | grep -c 127.0.0.1", "1"},
 	})
 	t.Run("idmapped volume", func(t *testing.T) {
 		got, err := b.run(t, "touch /v/made && stat -c %u /v/made", mapped, mounted("/v", "bind", dir, "rbind", "idmap"), func(s *specs.Spec) {
@@ -152,7 +155,7 @@ func TestUserNamespace(t *testing.T) {
 	})
 	t.Run("by path", func(t *testing.T) {
 		ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 300000, Size: 65536}}
-		pid := held(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: ids, GidMappings: ids})
+		pid := held(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: true})
 		path := fmt.Sprintf("/proc/%d/ns/user", pid)
 		want, err := os.Readlink(path)
 		if err != nil {
