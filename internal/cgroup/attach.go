@@ -30,15 +30,24 @@ func (c *Cgroup) Attach(pid int) error {
 	if c.NeedsAttach() {
 		return c.startUnit(pid)
 	}
+	return c.attachTo(pid, c.path)
+}
+
+// attachTo moves pid into the container's v1 cgroups and into the unified one named.
+func (c *Cgroup) attachTo(pid int, unified string) error {
 	in, err := cgroups.ParseCgroupFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
 	if err != nil {
 		return fmt.Errorf("cgroup: attach process %d: %w", pid, err)
 	}
 	for _, h := range c.host.all() {
-		if in[h.name()] == path.Join(h.Root, c.path) {
+		rel := c.path
+		if h.Unified() {
+			rel = unified
+		}
+		if in[h.name()] == path.Join(h.Root, rel) {
 			continue
 		}
-		if err := h.attach(c.path, pid); err != nil {
+		if err := h.attach(rel, pid); err != nil {
 			return fmt.Errorf("cgroup: attach process %d: %w", pid, err)
 		}
 	}

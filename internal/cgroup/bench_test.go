@@ -65,7 +65,7 @@ func entered(c *Cgroup) (err error) {
 // BenchmarkSteps times each step alone.
 func BenchmarkSteps(b *testing.B) {
 	h := detect(b)
-	for _, measured := range []string{"New", "Create", "Enter", "Delete"} {
+	for _, measured := range []string{"New", "Create", "Begin", "Enter", "Delete"} {
 		b.Run(measured, func(b *testing.B) {
 			b.ReportAllocs()
 			kernel.OnThread(func() { steps(b, h, measured) })
@@ -88,7 +88,10 @@ func steps(b *testing.B, h *Host, measured string) {
 		var c *Cgroup
 		step("New", func() (err error) { c, err = h.New(testConfig()); return err })
 		step("Create", c.Create)
-		step("Enter", c.Enter)
+		var birth *Birth
+		step("Begin", func() (err error) { birth, err = c.Begin(0); return err })
+		step("Enter", birth.Enter)
+		birth.End()
 		for _, hier := range h.v1 {
 			if err := hier.write("tasks", "0"); err != nil {
 				b.Error(err)

@@ -7,7 +7,6 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/containerd/errdefs"
 	systemdDbus "github.com/coreos/go-systemd/v22/dbus"
@@ -44,9 +43,7 @@ type Cgroup struct {
 	unit    *Unit  // nil with the cgroupfs driver
 	pending *start // what Create and Attach still have to do; nil once the container runs
 
-	// freezing keeps Freeze away from a thread between its look at the freezer and its
-	// stay in it: see enterFreezer.
-	freezing sync.Mutex
+	gate gate // between births and freezes
 }
 
 // start is what is only known, and only needed, while a container starts.
@@ -188,15 +185,27 @@ func (c *Cgroup) FDOf(pid int) (int, error) {
 	if c.host.unified == nil || c.NeedsAttach() {
 		return -1, nil
 	}
+	rel, err := c.unifiedOf(pid)
+	if err != nil {
+		return -1, err
+	}
+	return c.host.unified.open(rel, unix.O_PATH|unix.O_DIRECTORY)
+}
+
+// unifiedOf is the unified cgroup of pid when that is below the container's, which it is otherwise.
+func (c *Cgroup) unifiedOf(pid int) (string, error) {
+	if c.host.unified == nil {
+		return c.path, nil
+	}
 	in, err := cgroups.ParseCgroupFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
 	if err != nil {
-		return -1, fmt.Errorf("cgroup: process %d: %w", pid, err)
+		return "", fmt.Errorf("cgroup: process %d: %w", pid, err)
 	}
 	rel, ok := within(in[""], path.Join(c.host.unified.Root, c.path))
 	if !ok {
 		rel = ""
 	}
-	return c.host.unified.open(path.Join(c.path, rel), unix.O_PATH|unix.O_DIRECTORY)
+	return path.Join(c.path, rel), nil
 }
 
 // within cuts the directory dir off p.

@@ -11,11 +11,16 @@
 //
 //	c, err := host.New(cfg)   // translate and validate, no side effect
 //	c.Create()                // directories in every hierarchy, limits set, still empty
-//	c.Enter()                 // v1: this locked OS thread moves in, so its children are born inside
-//	fd, _ := c.FD()           // v2, hybrid: for SysProcAttr.CgroupFD
-//	c.Attach(pid)             // systemd driver only (NeedsAttach), after the clone
+//	b, err := c.Begin(0)      // the birth of a process; of an exec: Begin(pid of init)
+//	b.Enter()                 // v1: this locked OS thread moves in, so its children are born inside
+//	fd, _ := b.FD()           // v2, hybrid: for SysProcAttr.CgroupFD
+//	b.Attach(pid)             // only if b.NeedsAttach(): systemd driver, throttled container
+//	b.End()
 //	c.Tighten()               // when init is ready: limits that init itself could not live with
 //	c.Kill(); c.Delete(ctx)
+//
+// Enter, FD, NeedsAttach and Attach exist without Begin too; what that saves and
+// risks is said at Birth.
 //
 // The steps on the path of every start (mkdir, tasks, rmdir) are done here with
 // directory descriptors held by Host: a manager of github.com/opencontainers/cgroups

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -26,6 +25,15 @@ import (
 // 5.17; before that it is merely slower), while a pid in cgroup.procs makes the writer
 // wait for an RCU grace period.
 func (c *Cgroup) Enter() error {
+	if !c.gate.enter() {
+		return fmt.Errorf("cgroup: /%s is being frozen: %w", c.path, errdefs.ErrFailedPrecondition)
+	}
+	defer c.gate.leave()
+	return c.enterAll(false)
+}
+
+// enterAll is called inside the gate.
+func (c *Cgroup) enterAll(exceptCPU bool) error {
 	if c.NeedsAttach() || len(c.host.v1) == 0 {
 		return nil
 	}
@@ -35,6 +43,9 @@ func (c *Cgroup) Enter() error {
 		return errors.New("cgroup: enter: called on the main thread")
 	}
 	for _, h := range c.host.v1 {
+		if exceptCPU && h.has("cpu") {
+			continue
+		}
 		if err := c.enter(h); err != nil {
 			return fmt.Errorf("cgroup: enter: %w", enterError(err))
 		}
@@ -53,20 +64,14 @@ func (c *Cgroup) enter(h *hierarchy) error {
 // would hang the whole daemon, so a thread enters only while nothing freezes the cgroup,
 // and Freeze waits until the threads that have entered are gone.
 func (c *Cgroup) enterFreezer(h *hierarchy) error {
-	c.freezing.Lock()
-	defer c.freezing.Unlock()
-	state, err := h.read(c.path + "/freezer.state")
-	if err != nil {
-		return err
-	}
-	if strings.TrimSpace(state) != "THAWED" {
+	if h.frozenEffectively(c.path) {
 		return fmt.Errorf("%s is frozen: %w", h.path(c.path), errdefs.ErrFailedPrecondition)
 	}
 	return h.write(c.path+"/tasks", "0")
 }
 
 // awaitThreads returns when no thread of this process is in the freezer cgroup. Threads that
-// enter clone one child and end. The caller holds c.freezing.
+// enter clone one child and end. The caller has closed the gate.
 func (c *Cgroup) awaitThreads(ctx context.Context) error {
 	h := c.host.v1Of("freezer")
 	if h == nil {

@@ -16,13 +16,16 @@ import (
 )
 
 // Freeze stops all processes of the container and returns when they are stopped.
-// It waits for threads that have entered and not ended yet. On error, ctx's included,
-// nothing is frozen.
+// It waits for births under way and for threads that have entered and not ended yet.
+// On error, ctx's included, nothing is frozen.
 func (c *Cgroup) Freeze(ctx context.Context) error {
-	var err error
-	if c.host.mode == Unified {
+	defer c.gate.open()
+	err := c.gate.close(ctx)
+	switch {
+	case err != nil:
+	case c.host.mode == Unified:
 		err = c.freezeUnified(ctx)
-	} else {
+	default:
 		err = c.freezeV1(ctx)
 	}
 	if err != nil {
@@ -76,8 +79,6 @@ func (h *hierarchy) frozen(rel string) bool {
 }
 
 func (c *Cgroup) freezeV1(ctx context.Context) error {
-	c.freezing.Lock()
-	defer c.freezing.Unlock()
 	if err := c.awaitThreads(ctx); err != nil {
 		return err
 	}

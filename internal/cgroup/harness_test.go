@@ -49,6 +49,10 @@ func play(role string) int {
 	switch role {
 	case "sleep":
 		time.Sleep(time.Minute)
+	case "burn":
+		for start := time.Now(); time.Since(start) < time.Minute; {
+			continue
+		}
 	case "eat":
 		eat()
 	case "device":
@@ -149,11 +153,21 @@ func spawn(t testing.TB, c *Cgroup, role string) *os.Process {
 }
 
 func born(c *Cgroup, role string) (p *os.Process, err error) {
+	return bornIn(c, role)
+}
+
+// birthplace is what Cgroup and Birth have in common.
+type birthplace interface {
+	Enter() error
+	FD() (int, error)
+}
+
+func bornIn(c birthplace, role string) (p *os.Process, err error) {
 	kernel.OnThread(func() { p, err = cloneInto(c, role) })
 	return p, err
 }
 
-func cloneInto(c *Cgroup, role string) (*os.Process, error) {
+func cloneInto(c birthplace, role string) (*os.Process, error) {
 	if err := c.Enter(); err != nil {
 		return nil, err
 	}
@@ -167,7 +181,8 @@ func cloneInto(c *Cgroup, role string) (*os.Process, error) {
 		attr.UseCgroupFD, attr.CgroupFD = true, fd
 	}
 	return os.StartProcess("/proc/self/exe", []string{role}, &os.ProcAttr{
-		Env: []string{"GORACE=atexit_sleep_ms=0", "CGROUP_TEST_ROLE=" + role, "CGROUP_TEST_DEVICE=" + os.Getenv("CGROUP_TEST_DEVICE")}, Files: []*os.File{nil, os.Stdout, os.Stderr}, Sys: attr,
+		Env:   []string{"GORACE=atexit_sleep_ms=0", "CGROUP_TEST_ROLE=" + role, "CGROUP_TEST_DEVICE=" + os.Getenv("CGROUP_TEST_DEVICE")},
+		Files: []*os.File{nil, os.Stdout, os.Stderr}, Sys: attr,
 	})
 }
 

@@ -37,7 +37,7 @@ func limitTests(t *testing.T) []limitTest {
 			map[string]string{"memory/memory.swappiness": "7"}, nil},
 		{"oom killer off", specs.LinuxResources{Memory: &specs.LinuxMemory{DisableOOMKiller: pointer(true)}},
 			map[string]string{"memory/memory.oom_control": "oom_kill_disable 1\nunder_oom 0\noom_kill 0"}, nil},
-		{"kernel memory is ignored", specs.LinuxResources{Memory: &specs.LinuxMemory{Kernel: pointer[int64](64 << 20), KernelTCP: pointer[int64](64 << 20)}},
+		{"kernel memory is ignored", specs.LinuxResources{Memory: &specs.LinuxMemory{KernelTCP: pointer[int64](64 << 20)}},
 			map[string]string{"memory/memory.limit_in_bytes": "9223372036854771712"}, map[string]string{"memory.max": "max"}},
 		{"cpu quota", specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: pointer[int64](25000), Period: pointer[uint64](50000)}},
 			map[string]string{"cpu/cpu.cfs_quota_us": "25000", "cpu/cpu.cfs_period_us": "50000"},

@@ -4,6 +4,7 @@ package cgroup
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -155,7 +156,7 @@ func (s *inotifySource) wait(deadline time.Time) (keys []int32, err error) {
 	var n int
 	rerr := s.read(deadline, func(fd int) bool {
 		n, err = ignoringEINTR(func() (int, error) { return unix.Read(fd, buf) })
-		return err != unix.EAGAIN
+		return !errors.Is(err, unix.EAGAIN)
 	})
 	if err == nil {
 		err = rerr

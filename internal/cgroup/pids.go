@@ -47,7 +47,7 @@ func (h *hierarchy) pids(rel string) ([]int, error) {
 	}
 	children, err := h.children(rel)
 	if err != nil {
-		return pids, nil //nolint:nilerr // removed after its last process was listed
+		return pids, nil // removed after its last process was listed
 	}
 	for _, child := range children {
 		more, err := h.pids(rel + "/" + child)
