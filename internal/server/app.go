@@ -37,6 +37,7 @@ func App() (*cli.Command, error) {
 	if err := ReplaceTaskRuntime(taskRuntime); err != nil {
 		return nil, err
 	}
+	registerTrimmer()
 	app := command.App()
 	app.Name = "sardined"
 	app.Usage = usage

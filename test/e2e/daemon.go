@@ -19,6 +19,7 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"golang.org/x/sys/unix"
 
 	"github.com/sardine-run/sardine/internal/testnode"
 )
@@ -49,6 +50,7 @@ type Daemon struct {
 
 	t        testing.TB
 	settings settings
+	bpf      string // directory of pinned eBPF objects, "none" for none
 	log      *os.File
 	cmd      *exec.Cmd
 	exited   chan struct{} // closed once cmd is reaped
@@ -94,7 +96,7 @@ var daemons atomic.Int64
 func StartDaemon(t testing.TB, options ...Option) *Daemon {
 	t.Helper()
 	d := newDaemon(t, options...)
-	t.Cleanup(func() { os.RemoveAll(d.Dir) })
+	d.mountBPF()
 	testnode.CheckClean(t, d.leakOptions())
 	d.writeConfig()
 	t.Cleanup(d.sweep)
@@ -121,6 +123,7 @@ func newDaemon(t testing.TB, options ...Option) *Daemon {
 		t:         t,
 		settings:  settings{program: "sardined", runtime: DefaultRuntime()},
 	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	for _, option := range options {
 		option(&d.settings)
 	}
@@ -140,6 +143,23 @@ func (d *Daemon) leakOptions() testnode.Options {
 			return d.settings.ignore != nil && d.settings.ignore(l)
 		},
 	}
+}
+
+// mountBPF gives the daemon a file system for pinned eBPF objects of its own,
+// which takes them along when it is unmounted. Without it, or if the kernel has
+// none, what the daemon pins would outlive the test.
+func (d *Daemon) mountBPF() {
+	d.t.Helper()
+	d.bpf = filepath.Join(d.Dir, "bpf")
+	if err := os.Mkdir(d.bpf, 0o700); err != nil {
+		d.t.Fatal(err)
+	}
+	if err := unix.Mount("bpf", d.bpf, "bpf", 0, ""); err != nil {
+		d.t.Logf("no bpffs, no recorder of exits: %v", err)
+		d.bpf = "none"
+		return
+	}
+	d.t.Cleanup(func() { _ = unix.Unmount(filepath.Join(d.Dir, "bpf"), unix.MNT_DETACH) })
 }
 
 func (d *Daemon) writeConfig() {
@@ -163,7 +183,9 @@ plugin_config_path = %q
 socket_dir = %q
 [plugins."io.containerd.internal.v1.opt"]
 path = %q
-`, d.Root, d.State, d.Address, d.Address+".ttrpc", d.Dir+"/nri.sock", d.Dir+"/nri", d.Dir+"/nri.d", d.Dir+"/s", d.Dir+"/opt")
+[plugins."io.containerd.runtime.v2.task".sardine]
+bpf_dir = %q
+`, d.Root, d.State, d.Address, d.Address+".ttrpc", d.Dir+"/nri.sock", d.Dir+"/nri", d.Dir+"/nri.d", d.Dir+"/s", d.Dir+"/opt", d.bpf)
 	if err := os.WriteFile(d.Config, []byte(config+d.settings.config), 0o600); err != nil {
 		d.t.Fatal(err)
 	}
