@@ -26,7 +26,7 @@ func bpffs() Finding {
 		return f.found("", fmt.Errorf("statfs %s: %w", bpffsDir, err))
 	}
 	f.Verdict, f.Detail = OK, "mounted at "+bpffsDir
-	if int64(statfs.Type) != unix.BPF_FS_MAGIC {
+	if statfs.Type != unix.BPF_FS_MAGIC {
 		f.Verdict, f.Detail, f.Lost = Info, "not mounted at "+bpffsDir+"; sardined mounts it", ""
 	}
 	return f

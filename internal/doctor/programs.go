@@ -14,18 +14,21 @@ import (
 
 // programs looks for our own binaries and for the runtimes of others.
 func (o Options) programs() []Finding {
-	daemon, err := o.Daemon, error(nil)
-	if daemon == "" {
-		daemon, err = throwaway.Find("sardined")
-	} else {
-		_, err = exec.LookPath(daemon)
-	}
+	daemon, err := o.findDaemon()
 	sardined := Finding{Name: "sardined", Required: true, Lost: "there is nothing to run", Advice: "make install"}
 	return []Finding{
 		sardined.found(daemon, err),
 		initBeside(daemon),
 		stockRuntime(),
 	}
+}
+
+func (o Options) findDaemon() (string, error) {
+	if o.Daemon == "" {
+		return throwaway.Find("sardined")
+	}
+	_, err := exec.LookPath(o.Daemon)
+	return o.Daemon, err
 }
 
 // initBeside looks for sardine-init where sardined does.

@@ -47,5 +47,5 @@ func onBPFFS(dir string) (bool, error) {
 	if err := unix.Statfs(dir, &statfs); err != nil {
 		return false, fmt.Errorf("statfs %s: %w", dir, err)
 	}
-	return int64(statfs.Type) == unix.BPF_FS_MAGIC, nil
+	return statfs.Type == unix.BPF_FS_MAGIC, nil
 }

@@ -23,37 +23,44 @@ func (w *Watcher) ended(watch *watch) bool {
 
 // resolve asks everybody who may know, the surest first. False: the process is a child that
 // cannot be reaped yet because a debugger holds it.
-func (w *Watcher) resolve(id Identity, pidfd int) (Status, bool) {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	// A process adopted may be a child after all: of a daemon that replaced itself by exec.
-	if exit, ended, err := kernel.WaitPidfd(pidfd); err == nil {
-		if !ended {
-			return Status{}, false
+func (w *Watcher) resolve(id Identity, pidfd int) (status Status, ok bool) {
+	w.withRecorder(func(r *recorder) {
+		// A process adopted may be a child after all: of a daemon that replaced itself by exec.
+		if exit, ended, err := kernel.WaitPidfd(pidfd); err == nil {
+			if ok = ended; ok {
+				status = reaped(r, id, exit)
+			}
+			return
 		}
-		return w.reaped(id, exit), true
-	}
-	if status, ok := w.recorder.status(id); ok {
-		return status, true
-	}
-	if status, ok := fromKernel(id, pidfd); ok {
-		return status, true
-	}
-	return unknownStatus("the process was not a child of this daemon, " + w.whyUnrecorded() +
-		", and this kernel does not tell an exit code by pidfd (Linux 6.15 does)"), true
+		ok = true
+		status = w.foreign(r, id, pidfd)
+	})
+	return status, ok
 }
 
 // reaped is the status of a child. The recorder has the time of its end. If the child died
 // before it was registered, the recorder learns the status here, for a daemon that dies
 // before it has put it down elsewhere.
-func (w *Watcher) reaped(id Identity, exit kernel.ExitStatus) Status {
+func reaped(r *recorder, id Identity, exit kernel.ExitStatus) Status {
 	status := newStatus(exit, time.Now(), SourceWaitid)
-	if recorded, ok := w.recorder.status(id); ok {
+	if recorded, ok := r.status(id); ok {
 		status.At = recorded.At
 	} else {
-		w.recorder.note(id, exit)
+		r.note(id, exit)
 	}
 	return status
+}
+
+// foreign is the status of a process that is not a child.
+func (w *Watcher) foreign(r *recorder, id Identity, pidfd int) Status {
+	if status, ok := r.status(id); ok {
+		return status
+	}
+	if status, ok := fromKernel(id, pidfd); ok {
+		return status
+	}
+	return unknownStatus("the process was not a child of this daemon, " + w.whyUnrecorded() +
+		", and this kernel does not tell an exit code by pidfd (Linux 6.15 does)")
 }
 
 // fromKernel asks the kernel for the status of a process that is not a child: a reaped one

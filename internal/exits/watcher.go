@@ -33,7 +33,9 @@ type Watcher struct {
 	log      *slog.Logger
 	poller   *poller
 	dispatch dispatcher
-	bpfErr   error // why recorder is nil
+
+	opened chan struct{} // closed when bpfErr and recorder are set
+	bpfErr error         // why there is no recorder
 
 	// mu guards recorder against Close. It is not held during callbacks and taken before
 	// any lock of poller.
@@ -43,27 +45,46 @@ type Watcher struct {
 
 // New starts a Watcher; the caller closes it. Without eBPF, for want of BTF, of a bpffs or
 // of privileges, it works with less: see [Watcher.BPF].
+//
+// The first load of the eBPF program on a machine takes some 30 ms, most of them to decode
+// the kernel's types. It goes on in the background; the first Watch waits for it.
 func New(opts Options) (*Watcher, error) {
 	poller, err := newPoller()
 	if err != nil {
 		return nil, fmt.Errorf("watch for exits: %w", err)
 	}
-	w := &Watcher{log: opts.Log, poller: poller}
+	w := &Watcher{log: opts.Log, poller: poller, opened: make(chan struct{})}
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
 	}
-	w.recorder, w.bpfErr = openRecorder(opts)
-	if opts.BPFDir != "" && w.bpfErr != nil {
-		w.log.Warn("exit codes of containers that end while the daemon is down may be lost", "error", w.bpfErr)
-	}
+	go w.open(opts)
 	go poller.run(w.ended)
 	return w, nil
 }
 
+func (w *Watcher) open(opts Options) {
+	defer close(w.opened)
+	w.recorder, w.bpfErr = openRecorder(opts)
+	if opts.BPFDir != "" && w.bpfErr != nil {
+		w.log.Warn("exit codes of containers that end while the daemon is down may be lost", "error", w.bpfErr)
+	}
+}
+
+// withRecorder calls fn with the recorder, nil if there is none. It stays open meanwhile.
+func (w *Watcher) withRecorder(fn func(*recorder)) {
+	<-w.opened
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	fn(w.recorder)
+}
+
 // BPF returns nil when the eBPF program records exits, otherwise why it does not. What is
 // lost then is the status of a process that ended while no daemon ran, on kernels before
-// 6.15 or without a stored pidfd.
-func (w *Watcher) BPF() error { return w.bpfErr }
+// 6.15 or without a stored pidfd. It waits for the load.
+func (w *Watcher) BPF() error {
+	<-w.opened
+	return w.bpfErr
+}
 
 // Child is a child process of the daemon that was not reaped yet.
 type Child struct {
@@ -125,30 +146,26 @@ func openPidfd(id Identity) (*os.File, error) {
 
 // gone reports a process of which nothing is left to wait for.
 func (w *Watcher) gone(id Identity, fn func(Status)) error {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	status, ok := w.recorder.status(id)
-	if !ok {
-		status = unknownStatus("the process ended while no daemon was there to wait for it, and " + w.whyUnrecorded())
-	}
-	w.dispatch.run(func() { fn(status) })
+	w.withRecorder(func(r *recorder) {
+		status, ok := r.status(id)
+		if !ok {
+			status = unknownStatus("the process ended while no daemon was there to wait for it, and " + w.whyUnrecorded())
+		}
+		w.dispatch.run(func() { fn(status) })
+	})
 	return nil
 }
 
 // Forget drops the record of a process whose status the caller has put down elsewhere or
 // does not want. Without it the record occupies one of 65,536 places until reboot.
 func (w *Watcher) Forget(id Identity) {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	w.recorder.forget(id)
+	w.withRecorder(func(r *recorder) { r.forget(id) })
 }
 
 // Prune forgets all processes but those that keep reports true for. It is for the start of
 // a daemon, before any Watch: a crash may have left records nobody will ask for.
 func (w *Watcher) Prune(keep func(Identity) bool) {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	w.recorder.prune(keep)
+	w.withRecorder(func(r *recorder) { r.prune(keep) })
 }
 
 // Close stops watching: it ends the Watcher's goroutines, waits for the callbacks of exits
@@ -157,6 +174,7 @@ func (w *Watcher) Prune(keep func(Identity) bool) {
 func (w *Watcher) Close() error {
 	w.poller.close()
 	w.dispatch.wait()
+	<-w.opened
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	err := w.recorder.close()
@@ -165,11 +183,11 @@ func (w *Watcher) Close() error {
 }
 
 func (w *Watcher) track(id Identity) {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	if err := w.recorder.track(id); err != nil {
-		w.log.Warn("exit code will be lost if the daemon is down when the process ends", "pid", id.Pid, "error", err)
-	}
+	w.withRecorder(func(r *recorder) {
+		if err := r.track(id); err != nil {
+			w.log.Warn("exit code will be lost if the daemon is down when the process ends", "pid", id.Pid, "error", err)
+		}
+	})
 }
 
 // add hands watch over to the poller.
