@@ -29,6 +29,9 @@ func (t *translation) root() error {
 		After:    propagation &^ unix.MS_REC,
 		Readonly: t.spec.Root != nil && t.spec.Root.Readonly,
 	}
+	if t.spec.Root != nil && t.spec.Root.Path != "" {
+		t.plan.Root.At = t.inBundle(t.spec.Root.Path)
+	}
 	if propagation&unix.MS_PRIVATE != 0 {
 		t.plan.Root.Propagation = unix.MS_PRIVATE | unix.MS_REC
 	}

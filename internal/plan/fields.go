@@ -29,6 +29,7 @@ func (p *Plan) code(c *codec) {
 
 func codeRoot(c *codec, r *Root) {
 	number(c, &r.FD)
+	c.string(&r.At)
 	c.uint64(&r.Propagation)
 	c.uint64(&r.After)
 	c.bool(&r.Readonly)

@@ -26,7 +26,7 @@ type Plan struct {
 	Readonly  []string // paths in the container made read-only
 	Masked    []string // paths in the container hidden behind /dev/null or an empty directory
 	Sysctls   []Pair   // name with slashes ("net/ipv4/ip_forward"), value
-	HostHooks bool     // stop after the namespaces exist until the daemon has run its hooks
+	HostHooks bool     // stop after the mounts exist until the daemon has run its hooks
 	// Hooks run inside: createContainer before pivot_root, startContainer before exec.
 	// Their stdin is the OCI state of that moment, JSON.
 	CreateHooks []Hook
@@ -40,7 +40,11 @@ type Plan struct {
 // Root is the container's root file system: a detached mount, attached in the
 // container's mount namespace only.
 type Root struct {
-	FD          int
+	FD int
+	// At is the directory of the host over which it is attached, in the container's mount
+	// namespace only: where hooks that enter that namespace look for it. When there is
+	// no such directory it is attached over "/".
+	At          string
 	Propagation uint64 // MS_SHARED, MS_SLAVE, MS_PRIVATE or MS_UNBINDABLE for the whole tree before pivot_root
 	After       uint64 // propagation of "/" afterwards, 0 to leave
 	Readonly    bool

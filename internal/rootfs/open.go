@@ -4,7 +4,6 @@ package rootfs
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -26,16 +25,6 @@ type UserNamespace func(m Mapping) (fd int, err error)
 func Open(mounts []Mount, mapping *Mapping, users UserNamespace) (int, error) {
 	if len(mounts) == 0 {
 		return -1, fmt.Errorf("rootfs: no mounts given")
-	}
-	last := mounts[len(mounts)-1]
-	own, options, err := cutMapping(last.Options)
-	if err != nil {
-		return -1, fmt.Errorf("rootfs: %w", err)
-	}
-	if own != nil { // the snapshotter asks for it with uidmap= and gidmap=
-		mapping = own
-		last.Options = options
-		mounts = append(mounts[:len(mounts)-1:len(mounts)-1], last)
 	}
 	tree, err := assemble(mounts, mapping, users)
 	if err != nil {
@@ -162,49 +151,4 @@ func closeOnError(fd int, err error) (int, error) {
 		return -1, err
 	}
 	return fd, nil
-}
-
-// cutMapping takes uidmap=A:B:C and gidmap=A:B:C (several separated by ",", as
-// containerd's snapshotters write them) out of the options.
-func cutMapping(options []string) (*Mapping, []string, error) {
-	var m Mapping
-	var rest []string
-	for _, o := range options {
-		var err error
-		switch key, value, _ := strings.Cut(o, "="); key {
-		case "uidmap":
-			m.UIDs, err = parseMap(value)
-		case "gidmap":
-			m.GIDs, err = parseMap(value)
-		default:
-			rest = append(rest, o)
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-	}
-	if m.UIDs == nil && m.GIDs == nil {
-		return nil, options, nil
-	}
-	return &m, rest, nil
-}
-
-func parseMap(s string) ([]IDMap, error) {
-	var maps []IDMap
-	for entry := range strings.SplitSeq(s, ",") {
-		var v [3]uint32
-		fields := strings.Split(entry, ":")
-		if len(fields) != len(v) {
-			return nil, fmt.Errorf("id map %q: want container:host:size", entry)
-		}
-		for i, f := range fields {
-			n, err := strconv.ParseUint(f, 10, 32)
-			if err != nil {
-				return nil, fmt.Errorf("id map %q: %w", entry, err)
-			}
-			v[i] = uint32(n)
-		}
-		maps = append(maps, IDMap{Inside: v[0], Outside: v[1], Size: v[2]})
-	}
-	return maps, nil
 }

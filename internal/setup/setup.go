@@ -87,9 +87,6 @@ func (s *session) isolate() {
 	if p.Domainname != "" {
 		s.check("domainname", unix.Setdomainname([]byte(p.Domainname)))
 	}
-	if p.HostHooks {
-		s.check("hooks", s.ask(plan.Hooks, nil, plan.HooksDone))
-	}
 }
 
 // furnish builds the container's file system in its own mount namespace and makes
@@ -97,10 +94,7 @@ func (s *session) isolate() {
 func (s *session) furnish() {
 	r := s.plan.Root
 	s.check("detach from the host's mounts", kernel.Mount("", "/", "", uintptr(r.Propagation), ""))
-	host, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	s.check("open /", err)
-	s.check("attach root file system", kernel.MoveMount(r.FD, host, "/"))
-	unix.Close(host)
+	s.check("attach root file system", attach(r))
 	s.root = r.FD
 
 	for i := range s.plan.Mounts {
@@ -113,6 +107,9 @@ func (s *session) furnish() {
 	}
 	for _, l := range s.plan.Links {
 		s.check("link "+l.Path, s.link(l))
+	}
+	if s.plan.HostHooks {
+		s.check("hooks", s.ask(plan.Hooks, nil, plan.HooksDone))
 	}
 	for _, v := range s.plan.Sysctls {
 		s.check("sysctl "+v.Key, kernel.WriteFile(s.host.proc, "sys/"+v.Key, v.Value))
@@ -134,6 +131,20 @@ func (s *session) furnish() {
 	}
 	s.check("pivot_root", kernel.PivotRoot(s.root))
 	s.check("root mount", s.finishRoot(r))
+}
+
+// attach puts the root file system into this mount namespace.
+func attach(r *plan.Root) error {
+	const flags = unix.O_PATH | unix.O_DIRECTORY
+	at, err := open(r.At, flags)
+	if err != nil {
+		at, err = open("/", flags)
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(at)
+	return kernel.MoveMount(r.FD, at, r.At)
 }
 
 // finishRoot applies what must wait until nothing is created in the root any more.

@@ -79,3 +79,24 @@ func TestFailingHooks(t *testing.T) {
 		{"relative", func(s *specs.Spec) { s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "hook"}}} }, "hook", nil},
 	})
 }
+
+// Hooks that enter the container's mount namespace, as device vendors' do, find its root
+// file system there, below the bundle, with the mounts in place.
+func TestHookFindsRootInMountNamespace(t *testing.T) {
+	b := newBox(t)
+	seen := filepath.Join(t.TempDir(), "seen")
+	script := `state=$(cat)
+pid=$(echo "$state" | sed 's/.*"pid":\([0-9]*\).*/\1/')
+bundle=$(echo "$state" | sed 's/.*"bundle":"\([^"]*\)".*/\1/')
+nsenter -t $pid -m ls $bundle/rootfs/bin/busybox $bundle/rootfs/dev/null | wc -l >` + seen + `
+ls -A $bundle/rootfs | wc -l >>` + seen
+	_, err := b.run(t, "true", func(s *specs.Spec) {
+		s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", script}, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}}}}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(seen); err != nil || string(text) != "2\n0\n" {
+		t.Errorf("entries inside and outside the namespace: %q, %v", text, err)
+	}
+}
