@@ -143,7 +143,10 @@ func (e *Exec) launch(ctx context.Context) error {
 		return err
 	}
 	streams.ReleaseFiles()
-	if err := e.write(); err != nil {
+	c.mu.Lock()
+	err = e.write()
+	c.mu.Unlock()
+	if err != nil {
 		return err
 	}
 	return handle.Start(ctx)
@@ -201,7 +204,7 @@ func (c *Container) execEnded(p *process) {
 
 func (e *Exec) file() string { return execPrefix + e.process.id + ".json" }
 
-// write records the process for a later daemon.
+// write records the process for a later daemon. mu is held.
 func (e *Exec) write() error {
 	p := e.process
 	return writeFile(e.container.manager.dir(e.container.key), e.file(),

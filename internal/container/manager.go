@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/cgroups"
 
 	"github.com/sardine-run/sardine/internal/cgroup"
 	"github.com/sardine-run/sardine/internal/exits"
@@ -65,7 +66,17 @@ func New(cfg Config) (*Manager, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o711); err != nil {
 		return nil, fmt.Errorf("containers: %w", err)
 	}
+	openCgroupRoot()
 	return &Manager{Config: cfg, containers: map[key]*Container{}}, nil
+}
+
+// openCgroupRoot makes the cgroups library open the one descriptor that it keeps for
+// good now, so that it is not taken for a leak of the first container that is paused. The
+// file need not exist.
+func openCgroupRoot() {
+	if f, err := cgroups.OpenFile("/sys/fs/cgroup", "cgroup.procs", os.O_RDONLY); err == nil {
+		f.Close()
+	}
 }
 
 // Get returns the container id of namespace, or ErrNotFound.
