@@ -32,6 +32,7 @@ func command() *cli.Command {
 		Version: version.Version,
 		Commands: []*cli.Command{
 			demoCommand(),
+			doctorCommand(),
 			stressCommand(),
 		},
 	}
