@@ -201,7 +201,12 @@ func (c *creation) openStdio(ctx context.Context) error {
 
 func (c *creation) launchInit(ctx context.Context) error {
 	c.onUndo(func(ctx context.Context) error { return c.discard(ctx, c.init) })
-	if _, err := c.manager.Launcher.Launch(ctx, c.launch, c.init.streams.Files(), c.cgroup, c.host(c.init, &c.spec)); err != nil {
+	birth, err := c.cgroup.Begin(0)
+	if err != nil {
+		return err
+	}
+	defer birth.End()
+	if _, err := c.manager.Launcher.Launch(ctx, c.launch, c.init.streams.Files(), birth, c.host(c.init, &c.spec)); err != nil {
 		return fmt.Errorf("container %s: %w", c.key, err)
 	}
 	c.init.streams.ReleaseFiles()

@@ -15,7 +15,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/sardine-run/sardine/internal/cgroup"
+	"github.com/sardine-run/sardine/internal/launch"
 	"github.com/sardine-run/sardine/internal/oci"
 	"github.com/sardine-run/sardine/internal/stdio"
 )
@@ -138,7 +138,7 @@ func (e *Exec) launch(ctx context.Context) error {
 	c.mu.Lock()
 	p.streams = streams
 	c.mu.Unlock()
-	handle, err := c.manager.Launcher.Launch(ctx, request, streams.Files(), execCgroup{c.cgroup, c.Pid()}, c.host(p, spec))
+	handle, err := c.bear(ctx, request, p, spec)
 	if err != nil {
 		return err
 	}
@@ -160,14 +160,15 @@ func (e *Exec) takeSpec() *specs.Process {
 	return spec
 }
 
-// execCgroup is the cgroup that the first process is in, which may be below the
-// container's own: cgroup v2 has no processes in inner nodes.
-type execCgroup struct {
-	*cgroup.Cgroup
-	pid int
+// bear launches p beside the first process.
+func (c *Container) bear(ctx context.Context, request *launch.Request, p *process, spec *specs.Spec) (*launch.Process, error) {
+	birth, err := c.cgroup.Begin(c.Pid())
+	if err != nil {
+		return nil, err
+	}
+	defer birth.End()
+	return c.manager.Launcher.Launch(ctx, request, p.streams.Files(), birth, c.host(p, spec))
 }
-
-func (c execCgroup) FD() (int, error) { return c.FDOf(c.pid) }
 
 // fail ends what a failed start has left.
 func (e *Exec) fail(ctx context.Context) {
