@@ -90,14 +90,6 @@ func (p *poller) control(call func(epoll int) error) error {
 	return errors.Join(err, errCall)
 }
 
-// drop closes the pidfd of w, which is not in p.watches any more.
-func (p *poller) drop(w *watch) {
-	// Closing is not enough: epoll keeps a description of which a duplicate is open, as
-	// there is in the fd store.
-	_ = p.control(func(epoll int) error { return kernel.EpollRemove(epoll, int(w.pidfd.Fd())) })
-	w.pidfd.Close()
-}
-
 // run calls ended for each watch whose process ended, until close. ended returns false to
 // be asked again a little later.
 func (p *poller) run(ended func(*watch) bool) {
@@ -152,16 +144,18 @@ func (p *poller) byToken(tokens []uint64) []*watch {
 	return ready
 }
 
-// remove ends the wait for w and closes its pidfd. It reports false if close did so before.
-func (p *poller) remove(w *watch) bool {
+// remove ends the wait for w and closes its pidfd. Once close has begun it leaves both to it.
+func (p *poller) remove(w *watch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.watches[w.token] == nil {
-		return false
+		return
 	}
 	delete(p.watches, w.token)
-	p.drop(w)
-	return true
+	// Closing is not enough: epoll keeps a description of which a duplicate is open, as
+	// there is in the fd store.
+	_ = p.control(func(epoll int) error { return kernel.EpollRemove(epoll, int(w.pidfd.Fd())) })
+	w.pidfd.Close()
 }
 
 // len is the number of processes waited for.
@@ -171,15 +165,16 @@ func (p *poller) len() int {
 	return len(p.watches)
 }
 
-// close wakes run, waits for it and closes the pidfds still waited for.
+// close wakes run, waits for it and closes the pidfds still waited for: not before, as run
+// may be looking at one of them.
 func (p *poller) close() {
 	p.mu.Lock()
 	left := p.watches
 	p.watches = nil
-	for _, w := range left {
-		p.drop(w)
-	}
 	p.mu.Unlock()
 	p.epoll.Close()
 	<-p.done
+	for _, w := range left {
+		w.pidfd.Close()
+	}
 }

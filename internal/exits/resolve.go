@@ -15,9 +15,8 @@ func (w *Watcher) ended(watch *watch) bool {
 	if !ok {
 		return false
 	}
-	if w.poller.remove(watch) {
-		w.dispatch.run(func() { watch.fn(status) })
-	}
+	w.poller.remove(watch)
+	w.dispatch.run(func() { watch.fn(status) }) // also during Close: it was reaped
 	return true
 }
 

@@ -215,3 +215,38 @@ func reap(t testing.TB, pid int) {
 		t.Errorf("wait for %d: %v", pid, err)
 	}
 }
+
+// TestCloseWhileChildrenEnd: what was reaped is reported, what was not is still a zombie.
+func TestCloseWhileChildrenEnd(t *testing.T) {
+	noLeaks(t)
+	for range 20 {
+		w := newWatcher(t, "")
+		const children = 10
+		reported := make(outcome, children)
+		pids := make([]int, children)
+		releases := make([]process, children)
+		for i := range releases {
+			child := shell(t, "exit 2")
+			if err := w.Watch(child.Child, reported.call); err != nil {
+				t.Fatal(err)
+			}
+			releases[i], pids[i] = child, child.Pid
+		}
+		for _, child := range releases {
+			child.release.Close()
+		}
+		time.Sleep(500 * time.Microsecond)
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		zombies := 0
+		for _, pid := range pids {
+			if _, err := syscall.Wait4(pid, nil, 0, nil); err == nil {
+				zombies++
+			}
+		}
+		if seen := len(reported); seen+zombies != children {
+			t.Fatalf("%d reported and %d left to reap, of %d", seen, zombies, children)
+		}
+	}
+}
