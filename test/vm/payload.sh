@@ -28,7 +28,7 @@ for word; do
 done
 
 mark boot "$(cut -d' ' -f1 /proc/uptime)"
-export SARDINE_VM=1 SARDINE_BIN_DIR=/payload/bin HOME=/root
+export SARDINE_VM=1 SARDINE_BIN_DIR=/payload/bin SARDINE_INIT=/payload/bin/sardine-init HOME=/root
 export PATH=/payload/bin:/payload/bin/tools:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 cp -r /payload/install/. /

@@ -13,5 +13,6 @@ var suite = []string{
 	"internal/setup",
 	"internal/launch",
 	"test/e2e",
+	"test/features",
 	"test/vm/guest",
 }
