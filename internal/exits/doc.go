@@ -13,4 +13,4 @@
 // process that ends on the node. It looks at processes only that were registered before.
 package exits
 
-//go:generate go run github.com/cilium/ebpf/cmd/bpf2go@v0.22.0 -cc clang -cflags "-O2 -g -Wall -Werror" -type identity -type record recorder bpf/exits.c
+//go:generate go run github.com/cilium/ebpf/cmd/bpf2go -cc clang -cflags "-O2 -g -Wall -Werror" -type identity -type record recorder bpf/exits.c
