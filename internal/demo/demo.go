@@ -48,6 +48,10 @@ func Run(ctx context.Context, o Options, display *Display) (err error) {
 	if err := o.Validate(); err != nil {
 		return err
 	}
+	// The daemon has another working directory to look in than we.
+	if o.Daemon, err = filepath.Abs(o.Daemon); err != nil {
+		return err
+	}
 	before, err := footprint.Processes()
 	if err != nil {
 		return err

@@ -83,15 +83,15 @@ func TestRun(t *testing.T) {
 }
 
 func TestRunInterrupted(t *testing.T) {
-	o := options(t, 1000)
+	o := options(t, 200)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	out := &cancelAfter{text: "starting containers 250 of", cancel: cancel}
+	out := &cancelAfter{text: "starting containers 50 of", cancel: cancel}
 	err := Run(ctx, o, &Display{w: out})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if strings.Contains(out.String(), "started 1000") {
+	if strings.Contains(out.String(), "started 200") {
 		t.Error("the run went on after it was cancelled")
 	}
 }

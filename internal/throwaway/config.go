@@ -6,7 +6,7 @@ import "fmt"
 
 // config keeps the daemon below its directory. CRI is off: it makes and
 // watches directories at fixed places of the machine.
-func (d *Daemon) config() []byte {
+func (d *Daemon) config(bpf string) []byte {
 	return fmt.Appendf(nil, `version = 3
 root = %[1]q
 state = %[2]q
@@ -32,7 +32,11 @@ disabled_plugins = [
   socket_path = %[7]q
   plugin_path = %[8]q
   plugin_config_path = %[8]q
-`, d.Dir+"/root", d.Dir+"/run/state", d.Socket, d.Socket+".ttrpc", d.DebugSocket(), d.Dir+"/opt", d.Dir+"/run/nri.sock", d.Dir+"/nri")
+
+# Read by sardined; containerd ignores it with a warning.
+[plugins."io.containerd.runtime.v2.task".sardine]
+  bpf_dir = %[9]q
+`, d.Dir+"/root", d.Dir+"/run/state", d.Socket, d.Socket+".ttrpc", d.DebugSocket(), d.Dir+"/opt", d.Dir+"/run/nri.sock", d.Dir+"/nri", bpf)
 }
 
 // DebugSocket is where the daemon serves pprof and expvar over HTTP.

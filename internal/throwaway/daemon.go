@@ -62,7 +62,7 @@ func Start(ctx context.Context, binary, extraPath string) (*Daemon, error) {
 func (d *Daemon) start(binary, extraPath string) error {
 	d.mountRun()
 	config := filepath.Join(d.Dir, "config.toml")
-	if err := os.WriteFile(config, d.config(), 0o600); err != nil {
+	if err := os.WriteFile(config, d.config(d.mountBPF()), 0o600); err != nil {
 		return err
 	}
 	log, err := os.Create(d.logFile())

@@ -22,6 +22,17 @@ func (d *Daemon) mountRun() {
 	}
 }
 
+// mountBPF makes a bpffs for the programs that sardined pins: they end with it,
+// while those in the machine's would go on after the daemon. It returns the
+// directory, or "none", as sardined's bpf_dir wants it, where there can be none.
+func (d *Daemon) mountBPF() string {
+	dir := filepath.Join(d.Dir, "bpf")
+	if os.Mkdir(dir, 0o700) != nil || unix.Mount("bpf", dir, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=700") != nil {
+		return "none"
+	}
+	return dir
+}
+
 // unmountBelow detaches every mount below dir, the latest first, so that
 // removing dir cannot reach into one.
 func unmountBelow(dir string) error {
