@@ -72,7 +72,7 @@ func (s *session) joinKeyring() error {
 		}
 	}
 	id, err := unix.KeyctlJoinSessionKeyring(p.KeyringName)
-	if err == unix.ENOSYS {
+	if errors.Is(err, unix.ENOSYS) {
 		return nil
 	}
 	if err != nil {

@@ -3,6 +3,8 @@
 package setup
 
 import (
+	"errors"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/sardine-run/sardine/internal/kernel"
@@ -22,7 +24,7 @@ func (s *session) device(d *plan.Device) error {
 	}
 	defer unix.Close(parent)
 	err = unix.Mknodat(parent, name, d.Mode, int(d.Number))
-	if err == unix.EEXIST {
+	if errors.Is(err, unix.EEXIST) {
 		if err = unix.Unlinkat(parent, name, 0); err == nil {
 			err = unix.Mknodat(parent, name, d.Mode, int(d.Number))
 		}

@@ -42,7 +42,7 @@ func findProgram(p *plan.Process) (string, error) {
 		if err == nil {
 			return dir + "/" + name, nil
 		}
-		denied = denied || err == unix.EACCES
+		denied = denied || errors.Is(err, unix.EACCES)
 	}
 	if denied {
 		return "", named(name, unix.EACCES)
@@ -75,8 +75,8 @@ func (e *programError) Error() string {
 func (e *programError) Unwrap() error { return e.errno }
 
 func named(name string, err error) error {
-	errno, ok := err.(unix.Errno)
-	if !ok {
+	var errno unix.Errno
+	if !errors.As(err, &errno) {
 		return err
 	}
 	return &programError{name, errors.New(errno.Error() + " in container"), errno}

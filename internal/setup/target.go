@@ -51,7 +51,7 @@ func (s *session) makeFile(path string, links int) error {
 		return s.makeFile(from(dir, target), links-1)
 	}
 	err = unix.Mknodat(parent, name, unix.S_IFREG|0o644, 0)
-	if err != nil && err != unix.EEXIST {
+	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return &kernel.Error{Call: "mknodat", Object: name, Err: err}
 	}
 	return nil

@@ -128,7 +128,7 @@ func mapped(s *specs.Spec) {
 
 func TestUserNamespace(t *testing.T) {
 	b := newBox(t)
-	ids := []specs.LinuxIDMapping(mapping)
+	ids := mapping
 	b.snapshot = []snapshots.Opt{containerd.WithUserNSRemapperLabels(ids, ids)}
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o777); err != nil {
