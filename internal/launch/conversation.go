@@ -32,8 +32,7 @@ type conversation struct {
 
 // hold brings the process from clone to ready.
 func (c *conversation) hold(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { c.conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
+	defer interrupt(ctx, c.conn)()
 	if err := c.converse(ctx); err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
@@ -42,6 +41,14 @@ func (c *conversation) hold(ctx context.Context) error {
 	}
 	c.control = c.conn
 	return nil
+}
+
+// interrupt makes calls on conn fail once ctx is done, until the function it returns
+// is called.
+func interrupt(ctx context.Context, conn *net.UnixConn) func() bool {
+	return context.AfterFunc(ctx, func() {
+		_ = conn.SetDeadline(time.Unix(1, 0)) // fails when closed, and then nobody waits
+	})
 }
 
 func (c *conversation) converse(ctx context.Context) error {

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -31,8 +30,7 @@ func (p *Process) Start(ctx context.Context) error {
 	if p.control == nil {
 		return errors.New("launch: process was started before")
 	}
-	stop := context.AfterFunc(ctx, func() { p.control.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
+	defer interrupt(ctx, p.control)()
 	err := p.start(ctx)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
