@@ -13,6 +13,7 @@ type Distribution struct {
 	Count int     `json:"count"`
 	Rate  float64 `json:"perSecond"`
 	Mean  float64 `json:"meanMs"`
+	Min   float64 `json:"minMs"` // least disturbed by what else the machine does
 	P50   float64 `json:"p50Ms"`
 	P90   float64 `json:"p90Ms"`
 	P99   float64 `json:"p99Ms"`
@@ -33,6 +34,7 @@ func distribution(samples []time.Duration, elapsed time.Duration) Distribution {
 		Count: len(samples),
 		Rate:  rate(len(samples), elapsed),
 		Mean:  milliseconds(sum) / float64(len(samples)),
+		Min:   milliseconds(samples[0]),
 		P50:   milliseconds(percentile(samples, 50)),
 		P90:   milliseconds(percentile(samples, 90)),
 		P99:   milliseconds(percentile(samples, 99)),

@@ -22,11 +22,11 @@ func TestDistribution(t *testing.T) {
 		want Distribution
 	}{
 		{0, Distribution{}},
-		{1, Distribution{Count: 1, Rate: 0.5, Mean: 1, P50: 1, P90: 1, P99: 1, Max: 1}},
-		{2, Distribution{Count: 2, Rate: 1, Mean: 1.5, P50: 1, P90: 2, P99: 2, Max: 2}},
-		{10, Distribution{Count: 10, Rate: 5, Mean: 5.5, P50: 5, P90: 9, P99: 10, Max: 10}},
-		{100, Distribution{Count: 100, Rate: 50, Mean: 50.5, P50: 50, P90: 90, P99: 99, Max: 100}},
-		{1000, Distribution{Count: 1000, Rate: 500, Mean: 500.5, P50: 500, P90: 900, P99: 990, Max: 1000}},
+		{1, Distribution{Count: 1, Rate: 0.5, Mean: 1, Min: 1, P50: 1, P90: 1, P99: 1, Max: 1}},
+		{2, Distribution{Count: 2, Rate: 1, Mean: 1.5, Min: 1, P50: 1, P90: 2, P99: 2, Max: 2}},
+		{10, Distribution{Count: 10, Rate: 5, Mean: 5.5, Min: 1, P50: 5, P90: 9, P99: 10, Max: 10}},
+		{100, Distribution{Count: 100, Rate: 50, Mean: 50.5, Min: 1, P50: 50, P90: 90, P99: 99, Max: 100}},
+		{1000, Distribution{Count: 1000, Rate: 500, Mean: 500.5, Min: 1, P50: 500, P90: 900, P99: 990, Max: 1000}},
 	} {
 		if got := distribution(upTo(c.n), 2*time.Second); got != c.want {
 			t.Errorf("of %d samples: %+v, want %+v", c.n, got, c.want)

@@ -26,9 +26,9 @@ func (r *Result) writePhases(w io.Writer) {
 	if len(r.Phases) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "%-16s %8s %11s %9s %9s %9s %9s\n", "phase", "count", "per second", "p50 ms", "p90 ms", "p99 ms", "max ms")
+	fmt.Fprintf(w, "%-16s %8s %11s %9s %9s %9s %9s %9s\n", "phase", "count", "per second", "min ms", "p50 ms", "p90 ms", "p99 ms", "max ms")
 	for _, p := range r.Phases {
-		fmt.Fprintf(w, "%-16s %8d %11.1f %9.2f %9.2f %9.2f %9.2f\n", p.Name, p.Count, p.Rate, p.P50, p.P90, p.P99, p.Max)
+		fmt.Fprintf(w, "%-16s %8d %11.1f %9.2f %9.2f %9.2f %9.2f %9.2f\n", p.Name, p.Count, p.Rate, p.Min, p.P50, p.P90, p.P99, p.Max)
 	}
 }
 
