@@ -111,6 +111,7 @@ func (c *Container) CloseStdin() { c.closeStdin(c.init) }
 
 func (c *Container) closeStdin(p *process) {
 	c.mu.Lock()
+	p.stdinClosed = true
 	streams := p.streams
 	c.mu.Unlock()
 	if streams != nil {

@@ -136,7 +136,7 @@ func (e *Exec) launch(ctx context.Context) error {
 		return err
 	}
 	c.mu.Lock()
-	p.streams = streams
+	p.setStreams(streams)
 	c.mu.Unlock()
 	handle, err := c.bear(ctx, request, p, spec)
 	if err != nil {

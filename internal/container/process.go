@@ -24,6 +24,9 @@ type process struct {
 	id      string // of the exec; empty for the first process
 	stdio   stdio.Config
 	streams *stdio.Streams // nil before Open and after a restart of the daemon
+	// stdinClosed remembers a CloseStdin from before streams were set: the client asks
+	// as soon as its input is through, which may be while its other FIFOs are opened.
+	stdinClosed bool
 
 	identity exits.Identity // zero before it was born
 	pidfd    *os.File       // nil before it was born and when it is gone
@@ -38,6 +41,14 @@ type process struct {
 
 func newProcess(id string, cfg stdio.Config) *process {
 	return &process{id: id, stdio: cfg, gone: make(chan struct{}), waited: make(chan struct{})}
+}
+
+// setStreams stores what was opened. Container.mu is held.
+func (p *process) setStreams(streams *stdio.Streams) {
+	p.streams = streams
+	if p.stdinClosed {
+		streams.CloseStdin()
+	}
 }
 
 // signal sends sig; ErrNotFound when the process has ended.
