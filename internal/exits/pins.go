@@ -71,13 +71,23 @@ func (p pins) open() (*recorder, error) {
 		tracked.Close()
 		return nil, err
 	}
-	return &recorder{tracked: tracked, link: attached}, nil
+	return &recorder{tracked: tracked, link: attached, pins: p}, nil
+}
+
+// remove removes the pins, and the directory if nothing else is in it.
+func (p pins) remove() error {
+	if p == (pins{}) {
+		return nil
+	}
+	err := errors.Join(removePin(p.link), removePin(p.tracked))
+	_ = os.Remove(filepath.Dir(p.link)) // fails if it is not empty
+	return err
 }
 
 // create loads and attaches the program. The link is pinned last: where it exists the map
 // does, and a daemon that died in between has tracked nothing yet.
 func (p pins) create(pidNamespace uint32) (*recorder, error) {
-	if err := errors.Join(removePin(p.link), removePin(p.tracked)); err != nil {
+	if err := errors.Join(removePin(p.link), removePin(p.tracked)); err != nil { // half of a pair
 		return nil, err
 	}
 	recorder, err := attachRecorder(pidNamespace)
@@ -85,9 +95,9 @@ func (p pins) create(pidNamespace uint32) (*recorder, error) {
 		return nil, err
 	}
 	if err := errors.Join(recorder.tracked.Pin(p.tracked), recorder.link.Pin(p.link)); err != nil {
-		return nil, errors.Join(fmt.Errorf("pin eBPF exit recorder: %w", err),
-			removePin(p.tracked), removePin(p.link), recorder.close())
+		return nil, errors.Join(fmt.Errorf("pin eBPF exit recorder: %w", err), p.remove(), recorder.close())
 	}
+	recorder.pins = p
 	return recorder, nil
 }
 
@@ -143,9 +153,14 @@ func loadProgram(objects *recorderObjects, pidNamespace uint32) error {
 	return nil
 }
 
-// RemovePins ends the recording of the daemon that has its pins in dir and drops its
-// records: for a daemon that will not come back. No error if there are none.
-func RemovePins(dir string) error { return removePins(dir, pins{}) }
+// RemovePins ends the recording of the daemon that has its pins in dir, drops its records
+// and removes dir: for a daemon that was killed and will not come back. No error if there
+// are none.
+func RemovePins(dir string) error {
+	err := removePins(dir, pins{})
+	_ = os.Remove(dir) // fails if something else is in it
+	return err
+}
 
 // removePins removes every pin of this package in dir but those of keep.
 func removePins(dir string, keep pins) error {

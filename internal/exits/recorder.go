@@ -21,6 +21,7 @@ import (
 type recorder struct {
 	tracked *ebpf.Map // recorderIdentity to recorderRecord
 	link    link.Link
+	pins    pins
 }
 
 func (id Identity) key() *recorderIdentity {
@@ -99,12 +100,22 @@ func (r *recorder) prune(keep func(Identity) bool) {
 	}
 }
 
-// close gives up the descriptors; the pins keep program and map alive.
+// close gives up the descriptors. The pins keep program and map alive, unless there is
+// nothing to record: then the program would only cost the node a look-up per exit.
 func (r *recorder) close() error {
 	if r == nil {
 		return nil
 	}
-	return errors.Join(r.link.Close(), r.tracked.Close())
+	var err error
+	if r.empty() {
+		err = r.pins.remove()
+	}
+	return errors.Join(err, r.link.Close(), r.tracked.Close())
+}
+
+func (r *recorder) empty() bool {
+	var first recorderIdentity
+	return errors.Is(r.tracked.NextKey(nil, &first), ebpf.ErrKeyNotExist)
 }
 
 // bootTime converts a reading of CLOCK_BOOTTIME. A wall clock set in between does not

@@ -170,7 +170,8 @@ func (w *Watcher) Prune(keep func(Identity) bool) {
 
 // Close stops watching: it ends the Watcher's goroutines, waits for the callbacks of exits
 // already seen, and closes the pidfds of processes that still run, whose callbacks are
-// never called. The eBPF program goes on recording them. Calling it again does nothing.
+// never called. The eBPF program goes on recording them; if there is none left it is
+// unloaded. Calling Close again does nothing.
 func (w *Watcher) Close() error {
 	w.poller.close()
 	w.dispatch.wait()
