@@ -31,20 +31,29 @@ func TestBootTime(t *testing.T) {
 	if slow() {
 		t.Skip("the processor is emulated")
 	}
+	// Another process can only make it slower: one start in time is proof.
+	const tries = 20
 	best := time.Hour
-	for range 5 {
-		d := newDaemon(t)
-		d.mountBPF()
-		d.writeConfig()
-		began := time.Now()
-		d.Start()
-		best = min(best, time.Since(began))
-		d.Stop()
+	for range tries {
+		best = min(best, bootTime(t))
+		if best < maxBoot {
+			t.Logf("from exec to serving: %v", best)
+			return
+		}
 	}
-	t.Logf("from exec to serving, best of 5: %v", best)
-	if best > maxBoot {
-		t.Errorf("the daemon took %v to serve, at most %v is promised", best, maxBoot)
-	}
+	t.Errorf("the daemon took at best %v of %d times to serve, at most %v is promised", best, tries, maxBoot)
+}
+
+// bootTime starts a daemon on an empty root, and stops it.
+func bootTime(t *testing.T) time.Duration {
+	t.Helper()
+	d := newDaemon(t)
+	d.mountBPF()
+	d.writeConfig()
+	began := time.Now()
+	d.Start()
+	defer d.Stop()
+	return time.Since(began)
 }
 
 func TestIdleMemory(t *testing.T) {
