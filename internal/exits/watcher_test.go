@@ -17,14 +17,14 @@ const lastThreadsCode = 9
 
 func TestWatchReportsHowChildrenEnd(t *testing.T) {
 	noLeaks(t)
-	threads := compileThreads(t)
 	w := newWatcher(t, bpffs(t))
 	tests := []struct {
-		name   string
-		argv   []string
-		code   uint32
-		signal syscall.Signal
-		later  uint32 // code on later kernels, if it differs
+		name    string
+		argv    []string
+		threads string // instead of argv: what testdata/threads.c is to do
+		code    uint32
+		signal  syscall.Signal
+		later   uint32 // code on later kernels, if it differs
 	}{
 		{name: "exit 0", argv: sh("exit 0")},
 		{name: "exit 3", argv: sh("exit 3"), code: 3},
@@ -32,15 +32,18 @@ func TestWatchReportsHowChildrenEnd(t *testing.T) {
 		{name: "killed", argv: sh("kill -KILL $$"), code: 137, signal: syscall.SIGKILL},
 		{name: "terminated", argv: sh("kill -TERM $$"), code: 143, signal: syscall.SIGTERM},
 		{name: "exec", argv: sh("exec /bin/sh -c 'exit 4'"), code: 4},
-		{name: "first thread ends, then the group exits", argv: []string{threads, "leader-first-group-exit"}, code: 7},
-		{name: "first thread ends, then the last", argv: []string{threads, "leader-first-thread-exit"}, code: 5, later: lastThreadsCode},
-		{name: "first thread ends, then a signal", argv: []string{threads, "leader-first-signal"}, code: 139, signal: syscall.SIGSEGV},
-		{name: "first thread ends, then another execs", argv: []string{threads, "leader-first-exec"}, code: 11},
-		{name: "another thread execs", argv: []string{threads, "thread-exec"}, code: 12},
-		{name: "all threads end together", argv: []string{threads, "together"}, code: 5, later: lastThreadsCode},
+		{name: "first thread ends, then the group exits", threads: "leader-first-group-exit", code: 7},
+		{name: "first thread ends, then the last", threads: "leader-first-thread-exit", code: 5, later: lastThreadsCode},
+		{name: "first thread ends, then a signal", threads: "leader-first-signal", code: 139, signal: syscall.SIGSEGV},
+		{name: "first thread ends, then another execs", threads: "leader-first-exec", code: 11},
+		{name: "another thread execs", threads: "thread-exec", code: 12},
+		{name: "all threads end together", threads: "together", code: 5, later: lastThreadsCode},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			if test.threads != "" {
+				test.argv = []string{compileThreads(t), test.threads}
+			}
 			child := startChild(t, test.argv...)
 			began := time.Now()
 			reported := newOutcome()
