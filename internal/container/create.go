@@ -209,9 +209,8 @@ func (c *creation) launchInit(ctx context.Context) error {
 	if _, err := c.manager.Launcher.Launch(ctx, c.launch, c.init.streams.Files(), birth, c.host(c.init, &c.spec)); err != nil {
 		return fmt.Errorf("container %s: %w", c.key, err)
 	}
-	c.init.streams.ReleaseFiles()
 	c.launch = nil
-	return nil
+	return c.init.streams.ReleaseFiles()
 }
 
 // host is what the Launcher calls back for p.

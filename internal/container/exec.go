@@ -142,9 +142,8 @@ func (e *Exec) launch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	streams.ReleaseFiles()
 	c.mu.Lock()
-	err = e.write()
+	err = errors.Join(streams.ReleaseFiles(), e.write())
 	c.mu.Unlock()
 	if err != nil {
 		return err

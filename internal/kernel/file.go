@@ -55,3 +55,11 @@ func SetWindowSize(fd int, width, height uint16) error {
 	size := unix.Winsize{Col: width, Row: height}
 	return wrap("ioctl", "TIOCSWINSZ", retry(func() error { return unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &size) }))
 }
+
+// HungUp reports whether all writers of the FIFO behind f, a reader, have come and gone:
+// poll(2), POLLHUP. It is not the case when there was none yet.
+func HungUp(f *os.File) (bool, error) {
+	fds := []unix.PollFd{{Fd: int32(f.Fd())}}
+	err := retry(func() error { _, err := unix.Poll(fds, 0); return err })
+	return fds[0].Revents&unix.POLLHUP != 0, wrap("poll", f.Name(), err)
+}

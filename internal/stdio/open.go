@@ -56,29 +56,34 @@ func awaitReader(ctx context.Context, name string) (*os.File, error) {
 	}
 }
 
-// openInput opens a FIFO or file for a program to read from. keep is the daemon's own
-// writing end of a FIFO: while it is open, the program does not see the end of its
-// input when a client goes away.
-func openInput(name string) (input, keep *os.File, err error) {
-	fifo, err := isFIFO(name)
-	if err != nil {
-		return nil, nil, err
+// openInput opens a FIFO or file for a program to read from.
+func openInput(name string) (input *os.File, fifo bool, err error) {
+	if fifo, err = isFIFO(name); err != nil {
+		return nil, false, err
 	}
 	if !fifo {
 		input, err = kernel.Open(name, unix.O_RDONLY, 0)
-		return input, nil, err
+		return input, false, err
 	}
 	if input, err = kernel.Open(name, unix.O_RDONLY|unix.O_NONBLOCK, 0); err != nil {
-		return nil, nil, err
+		return nil, false, err
 	}
-	if keep, err = kernel.Reopen(input, unix.O_WRONLY|unix.O_NONBLOCK); err == nil {
-		err = kernel.SetNonblock(int(input.Fd()), false)
+	if err = kernel.SetNonblock(int(input.Fd()), false); err != nil {
+		input.Close()
+		return nil, false, err
 	}
-	if err != nil {
-		closeAll(input, keep)
-		return nil, nil, err
+	return input, true, nil
+}
+
+// keepOpen opens the daemon's own writing end of an input FIFO: while it is open, the
+// program does not see the end of its input when a client goes away. It is nil when a
+// client has come, written all it had and gone already: clients ask for CloseStdin when
+// they come to the end, and this one came to it before there was a process to ask for.
+func keepOpen(input *os.File) (*os.File, error) {
+	if gone, err := kernel.HungUp(input); err != nil || gone {
+		return nil, err
 	}
-	return input, keep, nil
+	return kernel.Reopen(input, unix.O_WRONLY|unix.O_NONBLOCK)
 }
 
 // openFile opens a log file to append to, with its directories.

@@ -43,7 +43,8 @@ type Streams struct {
 	files [3]*os.File // the program's, until ReleaseFiles
 
 	mu       sync.Mutex
-	keep     *os.File // the daemon's end of a stdin FIFO, until CloseStdin
+	fifo     bool     // standard input is a FIFO and CloseStdin was not called
+	keep     *os.File // the daemon's end of it
 	logger   *logger
 	terminal *terminal
 }
@@ -66,19 +67,24 @@ func (s *Streams) open(ctx context.Context, cfg Config, opts Options) error {
 		return err
 	}
 	if in.kind != null {
-		if s.files[0], s.keep, err = openInput(in.path); err != nil {
+		if s.files[0], s.fifo, err = openInput(in.path); err != nil {
 			return err
 		}
 	}
 	if s.files[1], s.files[2], err = s.openOutputs(ctx, out, errs, opts); err != nil {
 		return err
 	}
-	if cfg.Terminal {
-		s.terminal = newTerminal(s.files)
-		s.files = [3]*os.File{}
-		return nil
+	if !cfg.Terminal {
+		return s.chown(opts.UID)
 	}
-	return s.chown(opts.UID)
+	if s.fifo {
+		if s.keep, err = keepOpen(s.files[0]); err != nil {
+			return err
+		}
+	}
+	s.terminal = newTerminal(s.files)
+	s.files = [3]*os.File{}
+	return nil
 }
 
 // targets parses cfg. Standard error goes where standard output does when that is a log,
@@ -156,10 +162,20 @@ func (s *Streams) chown(uid int) error {
 // Streams' own.
 func (s *Streams) Files() [3]*os.File { return s.files }
 
-// ReleaseFiles closes the daemon's copies of Files, once the program has its own.
-func (s *Streams) ReleaseFiles() {
+// ReleaseFiles closes the daemon's copies of Files, once the process has its own. Call it
+// before the program runs: standard input may end before.
+func (s *Streams) ReleaseFiles() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var err error
+	if s.fifo && s.keep == nil && s.files[0] != nil {
+		s.keep, err = keepOpen(s.files[0])
+	}
+	s.closeFiles()
+	return err
+}
+
+func (s *Streams) closeFiles() {
 	closeAll(s.files[:]...)
 	s.files = [3]*os.File{}
 }
@@ -191,7 +207,7 @@ func (s *Streams) CloseStdin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	closeAll(s.keep)
-	s.keep = nil
+	s.keep, s.fifo = nil, false
 }
 
 // Close ends the copying, once the terminal's output is written or ctx is done, and closes
@@ -199,8 +215,8 @@ func (s *Streams) CloseStdin() {
 // not by itself. May be called again.
 func (s *Streams) Close(ctx context.Context) {
 	s.CloseStdin()
-	s.ReleaseFiles()
 	s.mu.Lock()
+	s.closeFiles()
 	terminal, logger := s.terminal, s.logger
 	s.logger = nil
 	s.mu.Unlock()

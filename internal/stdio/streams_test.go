@@ -60,11 +60,17 @@ func reapByWait(pid int, pidfd *os.File, ended func()) error {
 	return nil
 }
 
-// program runs a shell script with the streams, as a container would.
+// program runs a shell script with the streams, as a container would: it waits until the
+// files are released.
 func program(t *testing.T, s *Streams, script string) *exec.Cmd {
 	t.Helper()
 	files := s.Files()
-	cmd := exec.Command("/bin/sh", "-c", script)
+	cmd := exec.Command("/bin/sh", "-c", "read _ <&3; exec 3<&-\n"+script)
+	wait, release, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.ExtraFiles = []*os.File{wait}
 	// Assigned only if not nil: an interface that holds a nil *os.File is not nil.
 	if files[0] != nil {
 		cmd.Stdin = files[0]
@@ -75,11 +81,16 @@ func program(t *testing.T, s *Streams, script string) *exec.Cmd {
 	if files[2] != nil {
 		cmd.Stderr = files[2]
 	}
-	if err := cmd.Start(); err != nil {
+	err = cmd.Start()
+	wait.Close()
+	defer release.Close()
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	s.ReleaseFiles()
+	if err := s.ReleaseFiles(); err != nil {
+		t.Fatal(err)
+	}
 	return cmd
 }
 
@@ -136,6 +147,38 @@ func TestStdinStaysOpen(t *testing.T) {
 	s.CloseStdin()
 	s.CloseStdin() // again does nothing
 	if got := readAll(t, stdout); got != "one two" {
+		t.Errorf("stdout: %q", got)
+	}
+}
+
+// TestEarlyEnd: a client that has said everything before the process was there cannot have
+// told the daemon, so the end is taken from the FIFO.
+func TestEarlyEnd(t *testing.T) {
+	in, out := mkfifo(t, "in"), mkfifo(t, "out")
+	stdout := reader(t, out)
+	s := open(t, Config{Stdin: in, Stdout: out})
+	client, err := os.OpenFile(in, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.WriteString("all"); err != nil {
+		t.Fatal(err)
+	}
+	client.Close()
+	program(t, s, "cat")
+	if got := readAll(t, stdout); got != "all" {
+		t.Errorf("stdout: %q", got)
+	}
+}
+
+// TestCloseBeforeRelease: CloseStdin may come while the process is being launched.
+func TestCloseBeforeRelease(t *testing.T) {
+	in, out := mkfifo(t, "in"), mkfifo(t, "out")
+	stdout := reader(t, out)
+	s := open(t, Config{Stdin: in, Stdout: out})
+	s.CloseStdin()
+	program(t, s, "cat; echo end")
+	if got := readAll(t, stdout); got != "end\n" {
 		t.Errorf("stdout: %q", got)
 	}
 }
