@@ -51,7 +51,7 @@ func skip(entry fs.DirEntry) error {
 func deviceOf(path string) (uint64, error) {
 	var stat syscall.Stat_t
 	err := syscall.Lstat(path, &stat)
-	return uint64(stat.Dev), err
+	return stat.Dev, err
 }
 
 func diffFiles(before, after *Snapshot) []Leak {

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -183,7 +184,9 @@ func TestDebugSocket(t *testing.T) {
 	StartDaemon(t, WithConfig(fmt.Sprintf("[plugins.\"io.containerd.server.v1.debug\"]\naddress = %q", socket)))
 	client := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
-		Dial:              func(_, _ string) (net.Conn, error) { return net.Dial("unix", socket) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		},
 	}}
 	stacks := get(t, client, "http://d/debug/pprof/goroutine?debug=1")
 	if !strings.Contains(stacks, "goroutine profile:") {
