@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sardine-run/sardine/internal/kernel"
 	"github.com/sardine-run/sardine/internal/plan"
 	"github.com/sardine-run/sardine/internal/rootfs"
 )
@@ -134,18 +135,15 @@ func stdioFile(f, devNull *os.File) *os.File {
 }
 
 // sealedCopy returns a memfd with the content of path that can never change again:
-// memfd_create(2), fcntl F_ADD_SEALS.
+// fcntl(2), F_ADD_SEALS.
 func sealedCopy(path string) (*os.File, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	fd, err := unix.MemfdCreate("sardine-init", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
-	if errors.Is(err, unix.EINVAL) { // before Linux 6.3 every memfd is executable
-		fd, err = unix.MemfdCreate("sardine-init", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
-	}
+	fd, err := kernel.MemfdExec("sardine-init")
 	if err != nil {
-		return nil, fmt.Errorf("memfd_create: %w", err)
+		return nil, err
 	}
 	f := os.NewFile(uintptr(fd), "sardine-init")
 	if _, err := f.Write(content); err != nil {

@@ -199,3 +199,28 @@ func TestCancelledLaunchLeavesNothing(t *testing.T) {
 		t.Errorf("a child is left: %v", err)
 	}
 }
+
+// Whoever finds sardine-init through /proc cannot change what the next container runs.
+func TestInitCannotBeChanged(t *testing.T) {
+	l := newLauncher(t)
+	p, err := l.Launch(context.Background(), request(overlayOn(t, image(t)), "true"), launch.Stdio{}, nil, launch.Host{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer wait(t, p)
+	defer p.Close() // it was never started and ends
+	exe := fmt.Sprintf("/proc/%d/exe", p.Pid)
+	if target, err := os.Readlink(exe); err != nil || !strings.HasPrefix(target, "/memfd:sardine-init") {
+		t.Fatalf("%s is %s, %v", exe, target, err)
+	}
+	for _, flags := range []int{os.O_WRONLY, os.O_RDWR | os.O_TRUNC} {
+		f, err := os.OpenFile(exe, flags, 0)
+		if err == nil {
+			_, err = f.Write([]byte("x"))
+			f.Close()
+		}
+		if err == nil {
+			t.Errorf("written with flags %#x", flags)
+		}
+	}
+}
