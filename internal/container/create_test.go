@@ -119,6 +119,7 @@ func TestHooks(t *testing.T) {
 			`echo ` + name + ` $(sed 's/.*"status":"\([a-z]*\)".*/\1/') >>` + log}}}
 	}
 	spec := n.spec("true")
+	//nolint:staticcheck // Prestart is deprecated, and still used.
 	spec.Hooks = &specs.Hooks{Prestart: hook("prestart"), CreateRuntime: hook("createRuntime"), Poststart: hook("poststart"), Poststop: hook("poststop")}
 	c := n.createSpec("one", spec)
 	n.start(c)

@@ -4,6 +4,7 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/containerd/log"
@@ -37,7 +38,7 @@ func (c *Container) endUnstarted(ctx context.Context) error {
 	if c.Status().State == Stopped {
 		return nil
 	}
-	if err := c.Kill(unix.SIGKILL, false); err != nil && err != errFinished {
+	if err := c.Kill(unix.SIGKILL, false); err != nil && !errors.Is(err, errFinished) {
 		log.G(ctx).WithError(err).Debug("end a container that was not started")
 	}
 	ctx, cancel := cleanup(ctx)

@@ -22,7 +22,7 @@ func untar(t *testing.T, archive []byte) map[string][]byte {
 	files := make(map[string][]byte)
 	for r := tar.NewReader(bytes.NewReader(archive)); ; {
 		header, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return files
 		} else if err != nil {
 			t.Fatal(err)
@@ -125,7 +125,7 @@ func TestLayerHasTheProgramUnderEachName(t *testing.T) {
 	links := make(map[string]string)
 	for r := tar.NewReader(bytes.NewReader(layer)); ; {
 		header, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			t.Fatal(err)
