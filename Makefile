@@ -36,11 +36,12 @@ INIT_MAX_BYTES := 3145728
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := bin/tools/golangci-lint-$(GOLANGCI_VERSION)
 
-E2E_PACKAGES  := ./test/e2e/...
-UNIT_PACKAGES  = $(shell go list ./... | grep -v /test/)
+# Each starts daemons and compares the node before and after, so one at a time.
+E2E_PACKAGES  := ./test/features/... ./test/e2e/...
+UNIT_PACKAGES  = $(shell go list ./... | grep -v -e /test/e2e -e /test/features)
 
 .PHONY: all
-all: $(patsubst cmd/%/main.go,bin/%,$(wildcard cmd/*/main.go)) ## the binaries, in bin/
+all: bin/sardined bin/sardine bin/sardine-init ## the binaries, in bin/
 
 .PHONY: FORCE
 FORCE:
