@@ -62,6 +62,8 @@ func TestConfigDefault(t *testing.T) {
 		"state = '/run/containerd'",
 		"address = '/run/containerd/containerd.sock'",
 		"[plugins.'io.containerd.runtime.v2.task']",
+		"[plugins.'io.containerd.runtime.v2.task'.sardine]",
+		"stock_runc = 'auto'",
 		"[plugins.'io.containerd.snapshotter.v1.overlayfs']",
 		"[plugins.'io.containerd.gc.v1.scheduler']")
 	if strings.Contains(out, "io.containerd.cri") {
