@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -42,7 +43,7 @@ func (b *bench) measureAlone(ctx context.Context) error {
 
 func (b *bench) launchBenchmark(ctx context.Context) (float64, error) {
 	cmd := exec.CommandContext(ctx, "go", "test", "-run=^$", "-bench=^BenchmarkLaunch$",
-		"-benchtime="+strconv.Itoa(b.effort.launches)+"x", "./internal/launch")
+		"-benchtime=10x", "-count="+strconv.Itoa(b.effort.launches/10), "./internal/launch")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -51,30 +52,46 @@ func (b *bench) launchBenchmark(ctx context.Context) (float64, error) {
 	return parseBenchmark(string(out), "BenchmarkLaunch")
 }
 
-// parseBenchmark returns milliseconds: the metric p50-ms if the benchmark
-// reports one, otherwise its mean.
+// parseBenchmark returns the median over all repetitions, in milliseconds: of
+// the metric p50-ms if the benchmark reports one, otherwise of its mean.
 func parseBenchmark(output, name string) (float64, error) {
+	var values []float64
 	for line := range strings.Lines(output) {
 		fields := strings.Fields(line)
 		if len(fields) == 0 || !strings.HasPrefix(fields[0], name) {
 			continue
 		}
-		metrics := make(map[string]float64)
-		for i := 2; i+1 < len(fields); i += 2 {
-			value, err := strconv.ParseFloat(fields[i], 64)
-			if err != nil {
-				return 0, fmt.Errorf("value %q of %s: %w", fields[i], name, err)
-			}
-			metrics[fields[i+1]] = value
+		value, err := benchmarkValue(fields)
+		if err != nil {
+			return 0, fmt.Errorf("result %q: %w", line, err)
 		}
-		if p50, ok := metrics["p50-ms"]; ok {
-			return p50, nil
-		}
-		if mean, ok := metrics["ns/op"]; ok {
-			return mean / 1e6, nil
-		}
+		values = append(values, value)
 	}
-	return 0, fmt.Errorf("no result of %s in:\n%s", name, output)
+	if len(values) == 0 {
+		return 0, fmt.Errorf("no result of %s in:\n%s", name, output)
+	}
+	return median(values), nil
+}
+
+// benchmarkValue reads a line of go test: the name, the number of iterations,
+// then pairs of a value and its unit.
+func benchmarkValue(fields []string) (float64, error) {
+	metrics := make(map[string]float64)
+	for i := 2; i+1 < len(fields); i += 2 {
+		value, err := strconv.ParseFloat(fields[i], 64)
+		if err != nil {
+			return 0, err
+		}
+		metrics[fields[i+1]] = value
+	}
+	if p50, ok := metrics["p50-ms"]; ok {
+		return p50, nil
+	}
+	mean, ok := metrics["ns/op"]
+	if !ok {
+		return 0, errors.New("neither p50-ms nor ns/op")
+	}
+	return mean / 1e6, nil
 }
 
 // runcRun is the median time of `runc run` of the tiny image's true.

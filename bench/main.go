@@ -24,7 +24,7 @@ type effort struct {
 	stress     time.Duration // of one stress run
 	hold       int           // containers held for the memory per container
 	execs      int
-	launches   int // iterations of the launch benchmark
+	launches   int // iterations of the launch benchmark, ten to a repetition
 	startups   int // extra starts of each daemon, for the start-up time
 	runcRepeat int
 }

@@ -162,6 +162,7 @@ func (r row) verdict() string {
 }
 
 func (r row) number(n float64) string {
+	n += 0 // -0 becomes 0
 	unit := r.unit
 	if unit != "" && unit != "/s" {
 		unit = " " + unit

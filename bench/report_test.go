@@ -24,8 +24,9 @@ func TestMedian(t *testing.T) {
 func TestParseBenchmark(t *testing.T) {
 	const head = "goos: linux\npkg: x\n"
 	for line, want := range map[string]float64{
-		"BenchmarkLaunch-2   200   4200000 ns/op   900 B/op   30 allocs/op\n":        4.2,
-		"BenchmarkLaunch   200   4200000 ns/op   3.9 p50-ms   5.1 p99-ms   9 B/op\n": 3.9,
+		"BenchmarkLaunch-2   200   4200000 ns/op   900 B/op   30 allocs/op\n":                                    4.2,
+		"BenchmarkLaunch   200   4200000 ns/op   3.9 p50-ms   5.1 p99-ms   9 B/op\n":                             3.9,
+		"BenchmarkLaunch 10 1000000 ns/op\nBenchmarkLaunch 10 9000000 ns/op\nBenchmarkLaunch 10 2000000 ns/op\n": 2,
 	} {
 		if got, err := parseBenchmark(head+line+"PASS\n", "BenchmarkLaunch"); err != nil || got != want {
 			t.Errorf("%q: %g, %v; want %g", line, got, err, want)
