@@ -22,10 +22,10 @@ import (
 //	  Deleted
 //	remove
 //
-// A container that is Created has its process, which waits inside the furnished container;
-// to remove it, that process is ended first, so a container is only removed from Created
-// when it was never published. An executed process that is Created has none yet.
-// An executed process is never Paused by itself: it is paused with its container.
+// A container that is Created has its process, which waits inside the furnished container.
+// To delete it, that process is ended first: the way from Created to Deleted is that of an
+// executed process, which is Created without one. Nor is such a process ever Paused by
+// itself, only with its container.
 type State uint8
 
 // The states.
