@@ -4,6 +4,8 @@ package testnode
 
 import (
 	"io/fs"
+	"os"
+	"strconv"
 	"strings"
 )
 
@@ -27,11 +29,24 @@ func diffCgroups(before, after *Snapshot) []Leak {
 		if before.cgroups[dir] {
 			continue
 		}
-		if after.opts.Everything || after.ownsCgroup(dir) {
+		if after.ownsCgroup(dir) || after.opts.Everything && !after.othersIn(dir) {
 			leaks = append(leaks, Leak{Kind: "cgroup", Name: dir})
 		}
 	}
 	return leaks
+}
+
+// othersIn tells whether a process that is not the test's is in a cgroup, which
+// then isn't the test's either.
+func (s *Snapshot) othersIn(dir string) bool {
+	procs, _ := os.ReadFile(dir + "/cgroup.procs")
+	for _, word := range strings.Fields(string(procs)) {
+		pid, err := strconv.Atoi(word)
+		if err == nil && !s.owned[pid] {
+			return true
+		}
+	}
+	return false
 }
 
 // ownsCgroup strips the mount point of the hierarchy that dir lies in.

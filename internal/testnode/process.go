@@ -124,9 +124,11 @@ func (s *Snapshot) markOwned() {
 	for _, p := range s.processes {
 		parents[p.pid] = p.parent
 	}
+	s.owned = map[int]bool{}
 	for id, p := range s.processes {
 		p.owned = descends(p.pid, parents, roots) || s.opts.ownsProcess(p)
 		s.processes[id] = p
+		s.owned[p.pid] = p.owned
 	}
 }
 
@@ -177,11 +179,16 @@ func diffProcesses(before, after *Snapshot) []Leak {
 		if _, ok := before.processes[id]; ok || id.pid == after.daemonPID() {
 			continue
 		}
-		if p.owned || after.opts.Everything {
+		if p.owned || after.opts.Everything && p.isRuntime() {
 			leaks = append(leaks, Leak{Kind: "process", Name: strconv.Itoa(p.pid), Detail: p.describe()})
 		}
 	}
 	return leaks
+}
+
+// isRuntime tells the processes that run containers, whoever's they are.
+func (p *process) isRuntime() bool {
+	return strings.HasPrefix(p.command, "sardine") || strings.HasPrefix(p.command, "runc") || strings.HasPrefix(p.command, "containerd")
 }
 
 func (p *process) describe() string {

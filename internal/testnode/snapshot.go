@@ -22,7 +22,8 @@ type Options struct {
 	// Daemon returns the pid of a daemon whose children and descriptors are
 	// compared, and 0 while there is none. Nil is no daemon.
 	Daemon func() int
-	// Everything counts whatever is new on the node.
+	// Everything counts whatever mount, cgroup and namespace is new on the node,
+	// but for what another's process is in, and processes of our programs.
 	Everything bool
 	// Ignore exempts leaks, for what is known and harmless. Nil ignores none.
 	Ignore func(Leak) bool
@@ -32,6 +33,7 @@ type Options struct {
 type Snapshot struct {
 	opts       Options
 	processes  map[processID]process
+	owned      map[int]bool // pids of the processes that are the test's
 	mounts     map[mount]bool
 	cgroups    map[string]bool
 	namespaces map[string][]string // "net:[4026531840]" to its holders

@@ -88,37 +88,35 @@ func exitCode(t *testing.T, d *Daemon, id string) uint32 {
 }
 
 func TestRun(t *testing.T) {
-	EachRuntime(t, func(t *testing.T, runtime string) {
-		d := StartDaemon(t, WithRuntime(runtime))
-		ref := d.ImportBusybox()
-		for _, test := range []struct {
-			name  string
-			flags []string
-			args  []string
-			want  string
-		}{
-			{"output", nil, []string{"echo", "hello"}, "hello\n"},
-			{"environment", []string{"--env", "A=b"}, []string{"sh", "-c", "echo $A $PATH"}, "b /bin\n"},
-			{"user", []string{"--user", "user"}, []string{"sh", "-c", "id -u; id -g; id -G"}, "1000\n1000\n1000 2000\n"},
-			{"working directory", []string{"--cwd", "/tmp"}, []string{"pwd"}, "/tmp\n"},
-			{"host name", []string{"--hostname", "somewhere"}, []string{"hostname"}, "somewhere\n"},
-			{"first process", nil, []string{"sh", "-c", "echo $$"}, "1\n"},
-			{"no network", nil, []string{"sh", "-c", "ls /sys/class/net"}, "lo\n"},
-			{"read only", []string{"--read-only"}, []string{"sh", "-c", "touch /x 2>/dev/null || echo refused"}, "refused\n"},
-			{"descriptors", nil, []string{"sh", "-c", "payload descriptors | grep -v eventpoll | grep -v eventfd | grep -v /proc | wc -l"}, "3\n"},
-		} {
-			t.Run(test.name, func(t *testing.T) {
-				words := append([]string{"--rm"}, test.flags...)
-				out, err := d.Ctr(d.RunArgs(append(append(words, ref, "c"), test.args...)...)...)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if out != test.want {
-					t.Errorf("printed %q, want %q", out, test.want)
-				}
-			})
-		}
-	})
+	d := StartDaemon(t)
+	ref := d.ImportBusybox()
+	for _, test := range []struct {
+		name  string
+		flags []string
+		args  []string
+		want  string
+	}{
+		{"output", nil, []string{"echo", "hello"}, "hello\n"},
+		{"environment", []string{"--env", "A=b"}, []string{"sh", "-c", "echo $A $PATH"}, "b /bin\n"},
+		{"user", []string{"--user", "user"}, []string{"sh", "-c", "id -u; id -g; id -G"}, "1000\n1000\n1000 2000\n"},
+		{"working directory", []string{"--cwd", "/tmp"}, []string{"pwd"}, "/tmp\n"},
+		{"host name", []string{"--hostname", "somewhere"}, []string{"hostname"}, "somewhere\n"},
+		{"first process", nil, []string{"sh", "-c", "echo $$"}, "1\n"},
+		{"no network", nil, []string{"sh", "-c", "ls /sys/class/net"}, "lo\n"},
+		{"read only", []string{"--read-only"}, []string{"sh", "-c", "touch /x 2>/dev/null || echo refused"}, "refused\n"},
+		{"descriptors", nil, []string{"sh", "-c", "payload descriptors | grep -v eventpoll | grep -v eventfd | grep -v /proc | wc -l"}, "3\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			words := append([]string{"--rm"}, test.flags...)
+			out, err := d.Ctr(d.RunArgs(append(append(words, ref, "c"), test.args...)...)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out != test.want {
+				t.Errorf("printed %q, want %q", out, test.want)
+			}
+		})
+	}
 }
 
 func TestRunExitCode(t *testing.T) {
@@ -145,18 +143,16 @@ func TestRunExitCode(t *testing.T) {
 }
 
 func TestRunInput(t *testing.T) {
-	EachRuntime(t, func(t *testing.T, runtime string) {
-		d := StartDaemon(t, WithRuntime(runtime))
-		ref := d.ImportBusybox()
-		input := strings.Repeat("0123456789abcdef", 1<<14) // four pipes full
-		out, err := d.CtrInput(input, d.RunArgs("--rm", ref, "c", "cat")...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if out != input {
-			t.Errorf("%d bytes came back of %d", len(out), len(input))
-		}
-	})
+	d := StartDaemon(t)
+	ref := d.ImportBusybox()
+	input := strings.Repeat("0123456789abcdef", 1<<14) // four pipes full
+	out, err := d.CtrInput(input, d.RunArgs("--rm", ref, "c", "cat")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out != input {
+		t.Errorf("%d bytes came back of %d", len(out), len(input))
+	}
 }
 
 func TestDetached(t *testing.T) {
@@ -242,30 +238,26 @@ func TestExec(t *testing.T) {
 }
 
 func TestProcesses(t *testing.T) {
-	EachRuntime(t, func(t *testing.T, runtime string) {
-		d := StartDaemon(t, WithRuntime(runtime))
-		ref := d.ImportBusybox()
-		startTask(t, d, ref, "c", "sh", "-c", "sleep 600 & sleep 600 & wait")
-		eventually(t, "three processes run", func() bool {
-			return strings.Count(d.MustCtr("tasks", "ps", "c"), "\n") == 4 // and a heading
-		})
+	d := StartDaemon(t)
+	ref := d.ImportBusybox()
+	startTask(t, d, ref, "c", "sh", "-c", "sleep 600 & sleep 600 & wait")
+	eventually(t, "three processes run", func() bool {
+		return strings.Count(d.MustCtr("tasks", "ps", "c"), "\n") == 4 // and a heading
 	})
 }
 
 func TestPause(t *testing.T) {
-	EachRuntime(t, func(t *testing.T, runtime string) {
-		d := StartDaemon(t, WithRuntime(runtime))
-		ref := d.ImportBusybox()
-		startTask(t, d, ref, "c", "sleep", "600")
-		d.MustCtr("tasks", "pause", "c")
-		if got := status(d, "c"); got != "PAUSED" {
-			t.Errorf("status %q, want PAUSED", got)
-		}
-		d.MustCtr("tasks", "resume", "c")
-		if got := status(d, "c"); got != "RUNNING" {
-			t.Errorf("status %q, want RUNNING", got)
-		}
-	})
+	d := StartDaemon(t)
+	ref := d.ImportBusybox()
+	startTask(t, d, ref, "c", "sleep", "600")
+	d.MustCtr("tasks", "pause", "c")
+	if got := status(d, "c"); got != "PAUSED" {
+		t.Errorf("status %q, want PAUSED", got)
+	}
+	d.MustCtr("tasks", "resume", "c")
+	if got := status(d, "c"); got != "RUNNING" {
+		t.Errorf("status %q, want RUNNING", got)
+	}
 }
 
 func TestTaskMetrics(t *testing.T) {
@@ -282,26 +274,24 @@ func TestTaskMetrics(t *testing.T) {
 
 func TestRootless(t *testing.T) {
 	// A root file system that is a directory, with no image and no snapshot.
-	EachRuntime(t, func(t *testing.T, runtime string) {
-		d := StartDaemon(t, WithRuntime(runtime))
-		root := filepath.Join(d.Dir, "rootfs")
-		for _, dir := range []string{"bin", "proc", "sys", "dev"} {
-			if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
-				t.Fatal(err)
-			}
-		}
-		program, err := os.ReadFile(busybox(t))
-		if err != nil {
+	d := StartDaemon(t)
+	root := filepath.Join(d.Dir, "rootfs")
+	for _, dir := range []string{"bin", "proc", "sys", "dev"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(root, "bin", "busybox"), program, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		out, err := d.Ctr(d.RunArgs("--rm", "--rootfs", root, "c", "/bin/busybox", "echo", "bare")...)
-		if err != nil || out != "bare\n" {
-			t.Errorf("run on a directory: %q, %v", out, err)
-		}
-	})
+	}
+	program, err := os.ReadFile(busybox(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "bin", "busybox"), program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	out, err := d.Ctr(d.RunArgs("--rm", "--rootfs", root, "c", "/bin/busybox", "echo", "bare")...)
+	if err != nil || out != "bare\n" {
+		t.Errorf("run on a directory: %q, %v", out, err)
+	}
 }
 
 func TestBothRuntimes(t *testing.T) {
@@ -343,29 +333,27 @@ func shimRuns(t *testing.T, d *Daemon) bool {
 }
 
 func TestRunErrors(t *testing.T) {
-	EachRuntime(t, func(t *testing.T, runtime string) {
-		d := StartDaemon(t, WithRuntime(runtime))
-		ref := d.ImportBusybox()
-		for _, test := range []struct {
-			name  string
-			flags []string
-			args  []string
-			want  string
-		}{
-			{"missing program", nil, []string{"/nowhere"}, "/nowhere"},
-			{"not executable", nil, []string{"/etc"}, "/etc"},
-			{"unknown user", []string{"--user", "nobody-here"}, []string{"true"}, "nobody-here"},
-		} {
-			t.Run(test.name, func(t *testing.T) {
-				words := append([]string{"--rm"}, test.flags...)
-				_, err := d.Ctr(d.RunArgs(append(append(words, ref, "c"), test.args...)...)...)
-				if err == nil || !strings.Contains(err.Error(), test.want) {
-					t.Errorf("ctr run: %v, want an error that names %s", err, test.want)
-				}
-				_, _ = d.Ctr("containers", "rm", "c")
-			})
-		}
-	})
+	d := StartDaemon(t)
+	ref := d.ImportBusybox()
+	for _, test := range []struct {
+		name  string
+		flags []string
+		args  []string
+		want  string
+	}{
+		{"missing program", nil, []string{"/nowhere"}, "/nowhere"},
+		{"not executable", nil, []string{"/etc"}, "/etc"},
+		{"unknown user", []string{"--user", "nobody-here"}, []string{"true"}, "nobody-here"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			words := append([]string{"--rm"}, test.flags...)
+			_, err := d.Ctr(d.RunArgs(append(append(words, ref, "c"), test.args...)...)...)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("ctr run: %v, want an error that names %s", err, test.want)
+			}
+			_, _ = d.Ctr("containers", "rm", "c")
+		})
+	}
 }
 
 func TestUnknownRuntime(t *testing.T) {
@@ -380,21 +368,19 @@ func TestUnknownRuntime(t *testing.T) {
 
 func TestForeground(t *testing.T) {
 	// A signal to ctr goes on to the container.
-	EachRuntime(t, func(t *testing.T, runtime string) {
-		d := StartDaemon(t, WithRuntime(runtime))
-		ref := d.ImportBusybox()
-		cmd := d.CtrCommand(t.Context(), d.RunArgs("--rm", ref, "c", "sh", "-c", "trap 'exit 4' TERM; while :; do sleep 0.05; done")...)
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "the task runs", func() bool { return status(d, "c") == "RUNNING" })
-		time.Sleep(200 * time.Millisecond) // the shell needs a moment to set its trap
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Fatal(err)
-		}
-		_ = cmd.Wait()
-		if code := cmd.ProcessState.ExitCode(); code != 4 {
-			t.Errorf("ctr run ended with %d after SIGTERM, want the container's 4", code)
-		}
-	})
+	d := StartDaemon(t)
+	ref := d.ImportBusybox()
+	cmd := d.CtrCommand(t.Context(), d.RunArgs("--rm", ref, "c", "sh", "-c", "trap 'exit 4' TERM; while :; do sleep 0.05; done")...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the task runs", func() bool { return status(d, "c") == "RUNNING" })
+	time.Sleep(200 * time.Millisecond) // the shell needs a moment to set its trap
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 4 {
+		t.Errorf("ctr run ended with %d after SIGTERM, want the container's 4", code)
+	}
 }

@@ -68,7 +68,7 @@ func TestImportExport(t *testing.T) {
 	d := StartDaemon(t)
 	ref := d.ImportBusybox()
 	path := filepath.Join(d.Dir, "export.tar")
-	d.MustCtr("images", "export", path, ref)
+	d.MustCtr("images", "export", "--local", path, ref) // the other way, ctr may end before the archive is written
 	names := tarNames(t, path)
 	for _, want := range []string{"oci-layout", "index.json", "manifest.json"} {
 		if !names[want] {

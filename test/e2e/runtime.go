@@ -23,7 +23,9 @@ func DefaultRuntime() string {
 	return Sardine
 }
 
-// EachRuntime runs a test with our runtime and with containerd's shim.
+// EachRuntime runs a test with our runtime and with containerd's shim, for what
+// the daemon has to pass on to either. What only a runtime does is tested with
+// DefaultRuntime.
 func EachRuntime(t *testing.T, test func(t *testing.T, runtime string)) {
 	for _, name := range []string{Sardine, Runc} {
 		t.Run(name, func(t *testing.T) { test(t, name) })

@@ -92,8 +92,26 @@ func TestEventsAsContainerd(t *testing.T) {
 	if len(theirs) < 20 {
 		t.Fatalf("the shim has published %d events only", len(theirs))
 	}
+	ours = withoutLost(ours, theirs)
 	if !slices.Equal(ours, theirs) {
 		t.Errorf("our events:\n%s\n\ncontainerd's:\n%s", strings.Join(ours, "\n"), strings.Join(theirs, "\n"))
+	}
+}
+
+// withoutLost leaves out of our events the deletions that the shim has lost: it ends
+// with its last task, at times before it has sent that.
+func withoutLost(ours, theirs []string) []string {
+	return slices.DeleteFunc(slices.Clone(ours), func(e string) bool {
+		return strings.HasPrefix(e, "/tasks/delete ") && !slices.Contains(theirs, e)
+	})
+}
+
+// deleteAndAwait deletes a task, whose event the shim may lose.
+func deleteAndAwait(t *testing.T, d *Daemon, events *taskEvents, task containerd.Task) {
+	t.Helper()
+	deleteTask(t, d, task)
+	if d.Runtime == Sardine {
+		events.await(t, fmt.Sprintf(`/tasks/delete {"container_id":%q`, task.ID()))
 	}
 }
 
@@ -125,15 +143,13 @@ func lifeOfEvents(t *testing.T, d *Daemon, ref string, events *taskEvents) {
 		t.Errorf("the task ended with %d", code)
 	}
 	events.await(t, `"id":"one"`)
-	deleteTask(t, d, task)
-	events.await(t, "/tasks/delete")
+	deleteAndAwait(t, d, events, task)
 
 	second := newTask(t, d, newContainer(t, d, ref, "two", oci.WithProcessArgs("sh", "-c", "exit 9")), cio.NullIO)
 	startProcess(t, d, second)
 	waitProcess(t, d, second)
 	events.await(t, `"container_id":"two","id":"two"`)
-	deleteTask(t, d, second)
-	events.await(t, `/tasks/delete {"container_id":"two"`)
+	deleteAndAwait(t, d, events, second)
 
 	// A process that cannot be executed, in a container that stays.
 	third := runTask(t, d, ref, "three", oci.WithProcessArgs("sleep", "600"))
@@ -147,16 +163,14 @@ func lifeOfEvents(t *testing.T, d *Daemon, ref string, events *taskEvents) {
 	must(t, third.Kill(d.Context(), syscall.SIGKILL, containerd.WithKillAll))
 	waitProcess(t, d, third)
 	events.await(t, `"container_id":"three","id":"three"`)
-	deleteTask(t, d, third)
-	events.await(t, `/tasks/delete {"container_id":"three"`)
+	deleteAndAwait(t, d, events, third)
 
 	// A container that ends before it is started.
 	fourth := newTask(t, d, newContainer(t, d, ref, "four", oci.WithProcessArgs("sleep", "600")), cio.NullIO)
 	must(t, fourth.Kill(d.Context(), syscall.SIGKILL))
 	waitProcess(t, d, fourth)
 	events.await(t, `"container_id":"four","id":"four"`)
-	deleteTask(t, d, fourth)
-	events.await(t, `/tasks/delete {"container_id":"four"`)
+	deleteAndAwait(t, d, events, fourth)
 }
 
 func must(t *testing.T, err error) {
