@@ -83,7 +83,7 @@ func (s *show) run(ctx context.Context) error {
 	opened, err := session.Open(ctx, session.Where{
 		Address: s.daemon.Socket,
 		// The name is that of a cgroup too, and so unique on the machine.
-		Namespace: fmt.Sprintf("sardine-demo-%d", s.daemon.PID),
+		Namespace: filepath.Base(s.daemon.Dir),
 	})
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -53,6 +54,22 @@ func sardined(t *testing.T) string {
 	return path
 }
 
+// checkCgroups looks for the groups of a demonstration's containers, and the
+// one they were in: it has the name of the directory in the first line of output.
+func checkCgroups(t *testing.T, output string) {
+	t.Helper()
+	found := regexp.MustCompile(`/(sardine-\d+), ready`).FindStringSubmatch(output)
+	if found == nil {
+		t.Fatalf("output does not name a directory:\n%s", output)
+	}
+	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+		left, err := filepath.Glob(pattern + found[1])
+		if err != nil || len(left) > 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+	}
+}
+
 // options has directories of its own, which the leak check looks for.
 func options(t *testing.T, count int) Options {
 	t.Helper()
@@ -69,6 +86,7 @@ func TestRun(t *testing.T) {
 	if err := Run(t.Context(), o, &Display{w: &out}); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
+	checkCgroups(t, out.String())
 	for _, want := range []string{
 		"started 12 containers in",
 		"12 containers, 1 daemon, 0 beside them",
@@ -88,9 +106,10 @@ func TestRunInterrupted(t *testing.T) {
 	defer cancel()
 	out := &cancelAfter{text: "starting containers 50 of", cancel: cancel}
 	err := Run(ctx, o, &Display{w: out})
-	if !errors.Is(err, context.Canceled) {
+	if !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "delete") {
 		t.Errorf("got %v", err)
 	}
+	checkCgroups(t, out.String())
 	if strings.Contains(out.String(), "started 200") {
 		t.Error("the run went on after it was cancelled")
 	}

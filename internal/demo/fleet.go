@@ -30,12 +30,15 @@ type member struct {
 	took      time.Duration // from the first call to the running program
 }
 
+// callTimeout is what a daemon has to start or to delete one container.
+const callTimeout = 30 * time.Second
+
 // start starts all and says how long one took. The last is the one that talks.
 func (f *fleet) start(ctx context.Context) error {
 	count := f.show.options.Count
 	f.members = make([]*member, count)
 	began := time.Now()
-	if err := f.each(ctx, "starting containers", func(i int) (err error) {
+	if err := f.each(ctx, "starting containers", func(ctx context.Context, i int) (err error) {
 		f.members[i], err = f.startOne(ctx, i)
 		return err
 	}); err != nil {
@@ -74,7 +77,7 @@ func (f *fleet) startOne(ctx context.Context, i int) (*member, error) {
 // delete asks every program to end, waits for it, and deletes the container.
 func (f *fleet) delete(ctx context.Context) error {
 	began := time.Now()
-	if err := f.each(ctx, "deleting containers", func(i int) error {
+	if err := f.each(ctx, "deleting containers", func(ctx context.Context, i int) error {
 		if l := f.members[i].line; l != nil {
 			l.close()
 		}
@@ -88,11 +91,18 @@ func (f *fleet) delete(ctx context.Context) error {
 }
 
 // each calls work for every member's number, as many at a time as there are
-// workers, shows the progress, and returns the errors once all calls returned.
-// After the first error no new call is made.
-func (f *fleet) each(ctx context.Context, what string, work func(i int) error) error {
+// workers, shows the progress, and returns the first error once all calls
+// returned. After an error, or when ctx is cancelled, no new call is made; the
+// context of a call has a limit but is not cancelled, so that none is cut off
+// halfway.
+func (f *fleet) each(ctx context.Context, what string, work func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	call := func(i int) error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+		defer cancel()
+		return work(ctx, i)
+	}
 	var (
 		running    sync.WaitGroup
 		mu         sync.Mutex // guards next and done
@@ -113,7 +123,7 @@ func (f *fleet) each(ctx context.Context, what string, work func(i int) error) e
 	for range f.show.options.Workers {
 		running.Go(func() {
 			for i := take(); i < f.show.options.Count && ctx.Err() == nil; i = take() {
-				if err := work(i); err != nil {
+				if err := call(i); err != nil {
 					cancel(err)
 					return
 				}

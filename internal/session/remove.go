@@ -15,18 +15,16 @@ import (
 	"github.com/sardine-run/sardine/internal/tinyimage"
 )
 
-// removeNamespace empties the session's own namespace and deletes it.
+// removeNamespace empties the session's own namespace and deletes it. A step
+// that fails does not keep the next from removing what it can.
 func (s *Session) removeNamespace(ctx context.Context) error {
-	if err := s.removeContainers(ctx); err != nil {
-		return err
-	}
-	if err := s.removeImages(ctx); err != nil {
-		return err
-	}
-	if err := s.deleteNamespace(ctx); err != nil {
-		return err
-	}
-	return removeCgroups(s.where.Namespace)
+	return errors.Join(
+		s.removeContainers(ctx),
+		s.removeLeases(ctx),
+		s.removeImages(ctx),
+		s.deleteNamespace(ctx),
+		removeCgroups(s.where.Namespace),
+	)
 }
 
 // removeContainers deletes what an interrupted workload left.
@@ -55,6 +53,22 @@ func RemoveContainer(ctx context.Context, c containerd.Container) error {
 	}
 	if err := c.Delete(ctx, containerd.WithSnapshotCleanup); err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("delete container %s: %w", c.ID(), err)
+	}
+	return nil
+}
+
+// removeLeases deletes those of calls that were interrupted: the library ends a
+// lease with the context of the call, and it would hold a snapshot for a day.
+func (s *Session) removeLeases(ctx context.Context) error {
+	service := s.Client.LeasesService()
+	list, err := service.List(ctx)
+	if err != nil {
+		return fmt.Errorf("list leases of namespace %s: %w", s.where.Namespace, err)
+	}
+	for _, lease := range list {
+		if err := service.Delete(ctx, lease); err != nil && !errdefs.IsNotFound(err) {
+			return fmt.Errorf("delete lease %s: %w", lease.ID, err)
+		}
 	}
 	return nil
 }
