@@ -2,7 +2,7 @@
 // that none of their dependencies reaches Sardine's own module.
 module github.com/sardine-run/sardine/bench/tools
 
-go 1.26.8
+go 1.26.6
 
 tool (
 	github.com/containerd/containerd/v2/cmd/containerd
