@@ -179,6 +179,9 @@ func diffProcesses(before, after *Snapshot) []Leak {
 		if _, ok := before.processes[id]; ok || id.pid == after.daemonPID() {
 			continue
 		}
+		if p.state == "Z" && p.parent == 1 {
+			continue // ended; when its entry goes is up to the node's init
+		}
 		if p.owned || after.opts.Everything && p.isRuntime() {
 			leaks = append(leaks, Leak{Kind: "process", Name: strconv.Itoa(p.pid), Detail: p.describe()})
 		}
