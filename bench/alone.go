@@ -43,7 +43,7 @@ func (b *bench) measureAlone(ctx context.Context) error {
 
 func (b *bench) launchBenchmark(ctx context.Context) (float64, error) {
 	cmd := exec.CommandContext(ctx, "go", "test", "-run=^$", "-bench=^BenchmarkLaunch$",
-		"-benchtime=10x", "-count="+strconv.Itoa(b.effort.launches/10), "./internal/launch")
+		"-benchtime=50x", "-count="+strconv.Itoa(b.effort.launches/50), "./internal/launch")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
 	out, err := cmd.CombinedOutput()
 	if err != nil {

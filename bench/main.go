@@ -24,14 +24,14 @@ type effort struct {
 	stress     time.Duration // of one stress run
 	hold       int           // containers held for the memory per container
 	execs      int
-	launches   int // iterations of the launch benchmark, ten to a repetition
+	launches   int // iterations of the launch benchmark, 50 to a repetition
 	startups   int // extra starts of each daemon, for the start-up time
 	runcRepeat int
 }
 
 var (
 	full  = effort{rounds: 3, stress: 8 * time.Second, hold: 200, execs: 300, launches: 500, startups: 5, runcRepeat: 50}
-	quick = effort{rounds: 1, stress: 3 * time.Second, hold: 50, execs: 100, launches: 100, startups: 2, runcRepeat: 10}
+	quick = effort{rounds: 1, stress: 3 * time.Second, hold: 50, execs: 100, launches: 200, startups: 2, runcRepeat: 10}
 )
 
 func main() {
