@@ -19,7 +19,7 @@ type options struct {
 	timeout, each      time.Duration
 	emulate, rebuild   bool
 	verbose            bool
-	packages           []string
+	suite              []tests
 }
 
 func parseOptions() options {
@@ -37,9 +37,7 @@ func parseOptions() options {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	if o.packages = flag.Args(); len(o.packages) == 0 {
-		o.packages = suite
-	}
+	o.suite = choose(flag.Args())
 	return o
 }
 
@@ -78,15 +76,15 @@ func test(ctx context.Context, o options) (passed bool, err error) {
 	}
 	defer os.RemoveAll(tmp)
 	disk := filepath.Join(tmp, "payload.ext4")
-	if err := makePayload(ctx, filepath.Join(tmp, "payload"), disk, o.packages); err != nil {
+	if err := makePayload(ctx, filepath.Join(tmp, "payload"), disk, o.suite); err != nil {
 		return false, fmt.Errorf("make payload: %w", err)
 	}
 	return boot(ctx, &machine{base: base, payload: disk, tmp: tmp}, o)
 }
 
-func makePayload(ctx context.Context, dir, disk string, packages []string) error {
+func makePayload(ctx context.Context, dir, disk string, suite []tests) error {
 	began := time.Now()
-	p, err := newPayload(ctx, dir, packages)
+	p, err := newPayload(ctx, dir, suite)
 	if err != nil {
 		return err
 	}

@@ -25,32 +25,40 @@ var guestScript []byte
 //	run        the guest's script
 //	bin/       the repository's bin/, tools included
 //	install/   what make install would put on the root file system
-//	list       one line per package: its directory
+//	list       one line per package: its directory, and what to skip
 //	tests/     the compiled tests, by package directory
 //	src/       the packages' testdata, and the directory each test starts in
 type payload struct {
-	dir      string
-	packages []string
+	dir   string
+	suite []tests
 }
 
 // newPayload fills dir from the repository in the working directory.
-func newPayload(ctx context.Context, dir string, packages []string) (payload, error) {
+func newPayload(ctx context.Context, dir string, suite []tests) (payload, error) {
 	p := payload{dir: dir}
 	for _, name := range []string{"bin", "tests", "src"} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
 			return p, err
 		}
 	}
-	for _, pkg := range packages {
-		if !hasTests(pkg) {
-			fmt.Printf("vm: %s has no tests, left out\n", pkg)
+	for _, t := range suite {
+		if !hasTests(t.dir) {
+			fmt.Printf("vm: %s has no tests, left out\n", t.dir)
 			continue
 		}
-		p.packages = append(p.packages, pkg)
+		p.suite = append(p.suite, t)
 	}
 	return p, errors.Join(p.addBinaries(ctx), p.addTests(ctx),
 		os.WriteFile(filepath.Join(dir, "run"), guestScript, 0o755),
-		os.WriteFile(filepath.Join(dir, "list"), []byte(strings.Join(p.packages, "\n")+"\n"), 0o644))
+		os.WriteFile(filepath.Join(dir, "list"), p.list(), 0o644))
+}
+
+func (p payload) list() []byte {
+	var list []byte
+	for _, t := range p.suite {
+		list = fmt.Appendf(list, "%s %s\n", t.dir, t.skip)
+	}
+	return list
 }
 
 func hasTests(pkg string) bool {
@@ -81,7 +89,8 @@ func isProgram(path string) bool {
 // addTests compiles the packages' tests, static since the guest's C library may
 // be older than ours. The tag vm adds those that only the guest can run.
 func (p payload) addTests(ctx context.Context) error {
-	for _, pkg := range p.packages {
+	for _, t := range p.suite {
+		pkg := t.dir
 		binary := filepath.Join(p.dir, "tests", pkg)
 		if err := os.MkdirAll(filepath.Dir(binary), 0o755); err != nil {
 			return err

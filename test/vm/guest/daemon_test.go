@@ -16,6 +16,8 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"golang.org/x/sys/unix"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 const (
@@ -37,6 +39,15 @@ type daemon struct {
 func startDaemon(t *testing.T) *daemon {
 	t.Helper()
 	startUnit(t)
+	testnode.CheckClean(t, testnode.Options{
+		Dirs:    []string{rootfs, "/run/containerd", "/var/lib/containerd"},
+		Cgroups: []string{"/guest", "/guest.slice"},
+		// The parent that all containers of a namespace share stays; the slice goes
+		// when systemd gets round to it.
+		Ignore: func(l testnode.Leak) bool {
+			return l.Name == cgroupRoot+"/guest" || l.Name == cgroupRoot+"/guest.slice"
+		},
+	})
 	ctx, cancel := context.WithTimeout(namespaces.WithNamespace(context.Background(), namespace), 5*time.Minute)
 	t.Cleanup(cancel)
 	d := &daemon{t: t, ctx: ctx}
