@@ -14,6 +14,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/sardine-run/sardine/internal/fault"
 	"github.com/sardine-run/sardine/internal/rootfs"
@@ -108,6 +109,24 @@ func TestCreateIsCancelled(t *testing.T) {
 	}
 	n.wantNothing()
 	n.delete(n.create("one", "true")) // the id is free again
+}
+
+// TestFullDisk: the records' file system has room for the spec and nothing else.
+func TestFullDisk(t *testing.T) {
+	n := newNode(t)
+	mounted := filepath.Join(n.Dir, n.namespace)
+	if err := os.MkdirAll(mounted, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", mounted, "tmpfs", 0, "size=4k"); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(mounted, unix.MNT_DETACH)
+	_, err := n.Create(t.Context(), n.request("one", n.spec("true")))
+	if !errdefs.IsResourceExhausted(err) || !strings.Contains(err.Error(), "no space left on device") {
+		t.Errorf("error %v", err)
+	}
+	n.wantNothing()
 }
 
 // TestHooks: what each hook is told, and when it runs.
