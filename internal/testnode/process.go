@@ -158,8 +158,21 @@ func (o *Options) ownsProcess(p process) bool {
 	if o.mentions(p.args) {
 		return true
 	}
-	mounts, _ := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", p.pid))
-	return !sameMountNamespace(p.pid) && o.mentions(string(mounts))
+	return !sameMountNamespace(p.pid) && o.ownsMounts(p.pid)
+}
+
+// ownsMounts tells whether a process has something of the test's mounted: a
+// root file system out of its directories. A mount on one of its directories
+// may be a copy of the node's, which every new mount namespace has.
+func (o *Options) ownsMounts(pid int) bool {
+	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid))
+	for line := range strings.Lines(string(data)) {
+		m, err := parseMount(line)
+		if err == nil && !o.mentions(m.point) && o.mentions(strings.Join([]string{m.root, m.source, m.options}, " ")) {
+			return true
+		}
+	}
+	return false
 }
 
 // sameMountNamespace tells whether the process sees the test's own mounts,

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -261,4 +262,52 @@ func TestParseMount(t *testing.T) {
 	if _, err := parseMount("36 35 98:0 / /"); err == nil {
 		t.Error("parseMount of half a line: no error")
 	}
+}
+
+func TestMountNamespaces(t *testing.T) {
+	NeedRoot(t)
+	ours, pinned := t.TempDir(), t.TempDir()
+	on := filepath.Join(ours, "on")
+	if err := os.Mkdir(on, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("none", on, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(on, unix.MNT_DETACH)
+	overlay := fmt.Sprintf("mount -t overlay -o lowerdir=%s:%s none %s", filepath.Join(ours, "on"), pinned, pinned)
+	for _, test := range []struct {
+		name, script string
+		want         []string
+	}{
+		{"a copy of the node's mounts", "true", nil},
+		{"a root file system out of our directory", overlay, []string{"process", "namespace"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			leaks := leaksOf(t, Options{Dirs: []string{ours}}, func() func() {
+				// Gone to init, and nothing in its arguments: only its mounts tell.
+				script := "unshare -m --propagation private sh -c '" + test.script + " && exec sleep 60' >/dev/null 2>&1 & exec echo $!"
+				out, err := exec.Command("sh", "-c", script).Output()
+				if err != nil {
+					t.Fatal(err)
+				}
+				pid := strings.TrimSpace(string(out))
+				awaitCommand(t, pid, "sleep")
+				return func() { exec.Command("kill", "-9", pid).Run() }
+			})
+			wantKinds(t, leaks, test.want...)
+		})
+	}
+}
+
+// awaitCommand waits until a process has executed a program.
+func awaitCommand(t *testing.T, pid, name string) {
+	t.Helper()
+	for range 1000 {
+		if comm, _ := os.ReadFile("/proc/" + pid + "/comm"); strings.TrimSpace(string(comm)) == name {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("process %s never became %s", pid, name)
 }

@@ -3,13 +3,13 @@
 package e2e
 
 import (
-	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // taskPID returns the host's process id of a task.
@@ -28,11 +28,16 @@ func taskPID(t *testing.T, d *Daemon, id string) int {
 	return 0
 }
 
-// alive tells whether a process is there and no zombie, which it may long be
-// where init is slow to reap.
+// alive tells whether a process has a thread left. A zombie has none, and long
+// stays one where init is slow to reap; a zombie first thread says nothing.
 func alive(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err == nil && !strings.Contains(string(stat), ") Z ")
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+	return err == nil && n == 0
 }
 
 // TestSurvival: containers outlive the daemon, and the next one knows how those
