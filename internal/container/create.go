@@ -59,7 +59,7 @@ func (m *Manager) Create(ctx context.Context, req *Request) (*Container, error) 
 	}}
 	c.init.held = true
 	if err := c.run(ctx); err != nil {
-		err = errors.Join(classed(err), c.rollback(ctx))
+		err = errors.Join(classify(err), c.rollback(ctx))
 		m.drop(k)
 		return nil, err
 	}
@@ -69,16 +69,6 @@ func (m *Manager) Create(ctx context.Context, req *Request) (*Container, error) 
 	c.mu.Unlock()
 	c.unhold(c.init)
 	return c.Container, nil
-}
-
-// classed gives running out of something its class.
-func classed(err error) error {
-	for _, errno := range []error{unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM} {
-		if errors.Is(err, errno) {
-			return fmt.Errorf("%w: %w", err, errdefs.ErrResourceExhausted)
-		}
-	}
-	return err
 }
 
 func (c *creation) run(ctx context.Context) error {

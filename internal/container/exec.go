@@ -89,7 +89,7 @@ func (e *Exec) Start(ctx context.Context) error {
 	if err != nil {
 		e.fail(ctx)
 		c.leave()
-		return fmt.Errorf("exec %s in container %s: %w", e.process.id, c.key, err)
+		return fmt.Errorf("exec %s in container %s: %w", e.process.id, c.key, classify(err))
 	}
 	c.mu.Lock()
 	e.state = Running

@@ -20,7 +20,7 @@ func (c *Container) Start(ctx context.Context) error {
 	}
 	defer c.unhold(c.init)
 	if err := c.init.handle.Start(ctx); err != nil {
-		return fmt.Errorf("container %s: %w", c.key, err)
+		return fmt.Errorf("container %s: %w", c.key, classify(err))
 	}
 	c.mu.Lock()
 	c.init.handle = nil

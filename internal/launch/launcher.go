@@ -45,12 +45,11 @@ func (l *Launcher) Close() error {
 // Launch clones sardine-init and returns when the container is furnished and the
 // process waits for Start ("created" in the OCI runtime spec). On error nothing is
 // left of it except, when host.Born succeeded, an ended process to be reaped
-// there. An error carries its errdefs class and, when a system call failed, its errno.
-// Cancelling ctx gives up. req is used up: its Plan is changed.
+// there. The error of a system call that failed has its errno. Cancelling ctx gives up. req is used up: its Plan is changed.
 func (l *Launcher) Launch(ctx context.Context, req *Request, stdio Stdio, cgroup Cgroup, host Host) (*Process, error) {
 	p, err := l.launch(ctx, req, stdio, cgroup, host)
 	if err != nil {
-		return nil, fmt.Errorf("launch: %w", classify(err))
+		return nil, fmt.Errorf("launch: %w", err)
 	}
 	return p, nil
 }

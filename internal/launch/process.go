@@ -38,7 +38,7 @@ func (p *Process) Start(ctx context.Context) error {
 	p.Close()
 	if err != nil {
 		_ = unix.PidfdSendSignal(int(p.Pidfd.Fd()), unix.SIGKILL, nil, 0) // it is ending anyway
-		return fmt.Errorf("launch: %w", classify(err))
+		return fmt.Errorf("launch: %w", err)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // process alters the process of the spec.
@@ -120,4 +121,28 @@ func TestProgramErrors(t *testing.T) {
 		{"too long an argument", args("/bin/true", strings.Repeat("x", 200<<10)), "args", errdefs.IsInvalidArgument},
 		{"unknown rlimit", process(func(p *specs.Process) { p.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NONE"}} }), "RLIMIT_NONE", errdefs.IsInvalidArgument},
 	})
+}
+
+// A full disk is an error that says so, and leaves nothing.
+func TestFullDisk(t *testing.T) {
+	b := newBox(t)
+	records := filepath.Join(b.State, "io.containerd.runtime.v2.task", ".sardine", b.Namespace)
+	if err := os.MkdirAll(records, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", records, "tmpfs", 0, "size=4k"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := b.run(t, "true")
+	left, rerr := os.ReadDir(records)
+	unmount(t, records)
+	if err == nil || !errdefs.IsResourceExhausted(err) || !strings.Contains(err.Error(), "no space left on device") {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if rerr != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, rerr)
+	}
+	if got, err := b.run(t, "echo again"); err != nil || got.out != "again" {
+		t.Errorf("afterwards: %+v, %v", got, err)
+	}
 }
