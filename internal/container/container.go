@@ -37,6 +37,7 @@ type Container struct {
 
 // flags are facts of the spec that are needed without reading it again.
 type flags struct {
+	noNewKeyring        bool // its processes keep the daemon's session keyring
 	sharedPID           bool // no pid namespace of its own: the kernel does not end the rest with the first process
 	postStart, postStop bool // has such hooks
 }

@@ -128,6 +128,7 @@ func (c *creation) translate(context.Context) error {
 	}
 	c.cgroup = cg
 	c.flags = flagsOf(&c.spec)
+	c.flags.noNewKeyring = c.request.NoNewKeyring
 	request, warnings, err := oci.Translate(&c.spec, c.options())
 	if err != nil {
 		return err

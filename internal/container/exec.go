@@ -123,7 +123,7 @@ func (e *Exec) launch(ctx context.Context) error {
 	}
 	process := e.takeSpec()
 	request, warnings, err := oci.Exec(spec, process, c.Pid(), c.init.pidfd, oci.Options{
-		ID: c.id, Bundle: c.Bundle(), Host: c.manager.Host, Seccomp: c.manager.Seccomp,
+		ID: c.id, Bundle: c.Bundle(), Host: c.manager.Host, Seccomp: c.manager.Seccomp, NoNewKeyring: c.flags.noNewKeyring,
 	})
 	if err != nil {
 		return err

@@ -140,7 +140,7 @@ func (c *Container) writeRecord() error {
 	return writeFile(c.manager.dir(c.key), recordName, record{
 		Namespace: c.namespace, ID: c.id, Cgroup: c.cgroup.Record(),
 		Process: c.init.identity, Stdio: c.init.stdio, Created: c.created, Exit: c.init.ended,
-		SharedPID: c.flags.sharedPID, PostStart: c.flags.postStart, PostStop: c.flags.postStop,
+		NoNewKeyring: c.flags.noNewKeyring, SharedPID: c.flags.sharedPID, PostStart: c.flags.postStart, PostStop: c.flags.postStop,
 	})
 }
 

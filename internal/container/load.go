@@ -80,7 +80,7 @@ func (m *Manager) read(ctx context.Context, k key) (*Container, error) {
 	}
 	c := &Container{
 		key: k, manager: m, cgroup: cg, created: r.Created, state: Running, init: newProcess("", r.Stdio),
-		flags: flags{sharedPID: r.SharedPID, postStart: r.PostStart, postStop: r.PostStop},
+		flags: flags{noNewKeyring: r.NoNewKeyring, sharedPID: r.SharedPID, postStart: r.PostStart, postStop: r.PostStop},
 	}
 	if r.Process == (exits.Identity{}) {
 		ctx, cancel := cleanup(ctx)

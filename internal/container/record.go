@@ -27,16 +27,17 @@ const (
 // record is what a later daemon needs to go on with a container. It is written before the
 // cgroup is made, without a process; when the container is created; and when it has ended.
 type record struct {
-	Namespace string         `json:"namespace"`
-	ID        string         `json:"id"`
-	Cgroup    cgroup.Record  `json:"cgroup"`
-	Process   exits.Identity `json:"process"` // zero: creation was not completed
-	Stdio     stdio.Config   `json:"stdio"`
-	SharedPID bool           `json:"sharedPID,omitempty"`
-	PostStart bool           `json:"poststart,omitempty"`
-	PostStop  bool           `json:"poststop,omitempty"`
-	Created   time.Time      `json:"created"`
-	Exit      *Exit          `json:"exit,omitempty"`
+	Namespace    string         `json:"namespace"`
+	ID           string         `json:"id"`
+	Cgroup       cgroup.Record  `json:"cgroup"`
+	Process      exits.Identity `json:"process"` // zero: creation was not completed
+	Stdio        stdio.Config   `json:"stdio"`
+	NoNewKeyring bool           `json:"noNewKeyring,omitempty"`
+	SharedPID    bool           `json:"sharedPID,omitempty"`
+	PostStart    bool           `json:"poststart,omitempty"`
+	PostStop     bool           `json:"poststop,omitempty"`
+	Created      time.Time      `json:"created"`
+	Exit         *Exit          `json:"exit,omitempty"`
 }
 
 // execRecord is the same for an executed process. It is written when it is born.
