@@ -138,23 +138,27 @@ func isProgress(line string) bool {
 }
 
 // summarize counts tests, subtests included, and gives for each skipped one its
-// name and the line before, where go test prints the reason.
+// name and the last thing it said, which is why.
 func summarize(lines []string) (passed int, skipped []string) {
-	previous := ""
+	said, current := map[string]string{}, ""
 	for _, line := range lines {
-		trimmed := strings.TrimLeft(line, " ")
-		if strings.HasPrefix(trimmed, "--- PASS: ") {
+		field := strings.Fields(line)
+		switch {
+		case len(field) < 3:
+		case field[0] == "===": // RUN, CONT or NAME: what follows is this test's
+			current = field[2]
+		case field[0] == "---" && field[1] == "PASS:":
 			passed++
+		case field[0] == "---" && field[1] == "SKIP:":
+			skipped = append(skipped, field[2]+said[field[2]])
+		case reason(line) != "":
+			said[current] = reason(line)
 		}
-		if name, ok := strings.CutPrefix(trimmed, "--- SKIP: "); ok {
-			skipped = append(skipped, strings.Fields(name)[0]+reason(previous))
-		}
-		previous = trimmed
 	}
 	return passed, skipped
 }
 
-// reason strips the position off a skipped test's last message.
+// reason strips the position off a test's message.
 func reason(line string) string {
 	position, text, ok := strings.Cut(line, ": ")
 	if !ok || !strings.Contains(position, ".go:") {

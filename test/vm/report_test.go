@@ -17,6 +17,13 @@ const passing = `@@sardine-vm boot 9.1
 === RUN   TestTwo
     two_test.go:9: needs 6.7: found 6.1
 --- SKIP: TestTwo (0.00s)
+=== RUN   TestThree
+=== RUN   TestThree/part
+    three_test.go:7: not on a Sunday
+=== RUN   TestThree/rest
+--- PASS: TestThree (0.00s)
+    --- SKIP: TestThree/part (0.00s)
+    --- PASS: TestThree/rest (0.00s)
 PASS
 @@sardine-vm end internal/kernel 0 1.5
 @@sardine-vm exit 0
@@ -44,11 +51,11 @@ func TestReport(t *testing.T) {
 		done, failed bool
 		want, hide   string
 	}{
-		{"pass", passing, true, false, "1 passed, 1 skipped\n\tskipped TestTwo: needs 6.7: found 6.1\n", "RUN"},
+		{"pass", passing, true, false, "3 passed, 2 skipped\n\tskipped TestTwo: needs 6.7: found 6.1\n\tskipped TestThree/part: not on a Sunday\n", "RUN"},
 		{"fail", failing, true, true, "what went wrong\n--- FAIL: TestOne", "RUN"},
 		{"log", failing, true, true, "a line of the log\n", "RUN"},
-		{"no newline before the marker", strings.Replace(passing, "PASS\n@@", "PASS@@", 1), true, false, "1 passed", "@@"},
-		{"strange status", cut(passing, "exit 0") + "exit Killed\n", true, true, "1 passed", "RUN"},
+		{"no newline before the marker", strings.Replace(passing, "PASS\n@@", "PASS@@", 1), true, false, "3 passed", "@@"},
+		{"strange status", cut(passing, "exit 0") + "exit Killed\n", true, true, "3 passed", "RUN"},
 		{"stopped", cut(failing, "--- FAIL"), false, false, "", "what went wrong"},
 		{"nothing", "", false, false, "", "vm:"},
 	} {
