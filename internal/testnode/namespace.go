@@ -14,7 +14,7 @@ import (
 func (s *Snapshot) readNamespaces() map[string][]string {
 	held := map[string][]string{}
 	for _, p := range s.processes {
-		if !p.owned && !(s.opts.Everything && p.isRuntime()) {
+		if !p.owned && (!s.opts.Everything || !p.isRuntime()) {
 			continue
 		}
 		for _, link := range readLinks(fmt.Sprintf("/proc/%d/ns", p.pid)) {
