@@ -10,7 +10,13 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sardine-run/sardine/internal/kernel"
 )
+
+// timeAtExec is the first kernel where exec enters a time namespace that was unshared;
+// before it only a further clone does. There is nothing to try it with that is cheap.
+var timeAtExec = kernel.Version{Major: 6, Minor: 3}
 
 // limits is the number of RLIMIT_* kinds of Linux.
 const limits = unix.RLIMIT_RTTIME + 1
@@ -26,6 +32,7 @@ type Host struct {
 	AppArmor     bool
 	SELinux      bool
 	KCore        bool // /proc/kcore exists
+	TimeAtExec   bool // a process enters its new time namespace at exec
 }
 
 // DetectHost looks at the running daemon. Call it after the daemon has set its own
@@ -55,6 +62,8 @@ func DetectHost() (Host, error) {
 	h.AppArmor = bytes.HasPrefix(apparmor, []byte("Y"))
 	h.SELinux = exists("/sys/fs/selinux/enforce")
 	h.KCore = exists("/proc/kcore")
+	version, _, err := kernel.RunningVersion()
+	h.TimeAtExec = err == nil && !version.Before(timeAtExec)
 	return h, nil
 }
 

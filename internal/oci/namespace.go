@@ -127,6 +127,9 @@ func (t *translation) timeOffsets() error {
 	if !t.spaces.isNew(unix.CLONE_NEWTIME) {
 		return nil
 	}
+	if !t.opts.Host.TimeAtExec {
+		return unsupported("linux.namespaces: a new time namespace needs Linux %s", timeAtExec)
+	}
 	for _, clock := range []string{"monotonic", "boottime"} {
 		o := t.linux.TimeOffsets[clock]
 		if o.Nanosecs > 999_999_999 {

@@ -29,7 +29,7 @@ func testOptions() Options {
 }
 
 func testHost() Host {
-	h := Host{LastCap: 40, Capabilities: 1<<41 - 1, StackLimit: 8 << 20, KCore: true}
+	h := Host{LastCap: 40, Capabilities: 1<<41 - 1, StackLimit: 8 << 20, KCore: true, TimeAtExec: true}
 	for i := range h.HardLimits {
 		h.HardLimits[i] = unix.RLIM_INFINITY
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sardine-run/sardine/internal/kernel"
 )
 
 // without drops a namespace from the spec: the container shares the host's.
@@ -81,11 +83,16 @@ func TestNamespaces(t *testing.T) {
 			without(specs.CgroupNamespace)(s)
 			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
 		}, "cut -d: -f3 /proc/self/cgroup | sort -u", "/"},
-		{"time offsets", func(s *specs.Spec) {
-			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
-			s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {Secs: 1_000_000_000}}
-		}, "cut -c1-4 /proc/uptime", "1000"},
 	})
+	offset := func(s *specs.Spec) {
+		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
+		s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {Secs: 1_000_000_000}}
+	}
+	if v, _, err := kernel.RunningVersion(); err != nil || v.Before(kernel.Version{Major: 6, Minor: 3}) {
+		b.refuse(t, []refusal{{"time offsets", offset, "Linux 6.3", errdefs.IsNotImplemented}})
+	} else {
+		b.check(t, []inside{{"time offsets", offset, "cut -c1-4 /proc/uptime", "1000"}})
+	}
 }
 
 // held starts a host process in new namespaces and returns its pid.
