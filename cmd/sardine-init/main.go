@@ -8,7 +8,6 @@
 package main
 
 import (
-	"runtime"
 	"syscall"
 
 	"github.com/sardine-run/sardine/internal/setup"
@@ -20,12 +19,15 @@ var (
 	joinError int32 // negative errno of joining the namespaces named in argv, or 0
 )
 
-// Namespaces, credentials and the final exec belong to one thread, the first.
-func init() { runtime.LockOSThread() }
-
-func main() {
+// init does everything and does not return. While package initialization runs, the main
+// goroutine is locked to the first thread, to which namespaces, credentials and the
+// final exec belong. runtime.LockOSThread would do the same and cost a thread more in
+// every container: the runtime then keeps one to start others from.
+func init() {
 	if entered == 0 {
 		setup.Die("sardine-init was linked without -ldflags \"-E sardine_entry\"")
 	}
 	setup.Run(syscall.Errno(-joinError))
 }
+
+func main() {}
