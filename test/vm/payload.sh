@@ -47,6 +47,6 @@ done </payload/list
 if [ $failed != 0 ]; then
 	mark journal
 	journalctl -b --no-pager -o short-monotonic -n 50 -p err
-	journalctl -b --no-pager -o short-monotonic -n 100 -u sardined
+	journalctl -b --no-pager -o short-monotonic -u sardined | grep -v 'loading plugin' | tail -n 100
 fi
 mark exit $failed

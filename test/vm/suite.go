@@ -22,9 +22,15 @@ var suite = []tests{
 	{dir: "internal/launch"},
 	{dir: "test/vm/guest"},
 	{dir: "test/features"},
-	// That containerd's own shim does the same was shown outside, ten times faster.
-	{dir: "test/e2e", skip: `/io\.containerd\.runc\.v2`},
+	{dir: "test/e2e", skip: sameEverywhere},
 }
+
+// sameEverywhere are the end-to-end tests to which kernel, cgroups and init system
+// make no difference, and those of containerd's own shim. They run outside, ten
+// times faster.
+const sameEverywhere = `/io\.containerd\.runc\.v2|TestBothRuntimes|TestEventsAsContainerd|TestStockShims` +
+	`|TestVersion|TestConfig|TestPlugins|TestNamespaces|TestContent|TestLeases|TestSnapshots|TestNativeSnapshotter` +
+	`|TestPull|TestPush|TestImportExport|TestMetricsEndpoint|TestDebugSocket|TestNoTCPSocket|TestSockets`
 
 // choose returns the suite's entries of some directories, all without any. A
 // directory that the suite does not know is taken as it is.

@@ -14,6 +14,7 @@ import (
 	eventtypes "github.com/containerd/containerd/api/events"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/events"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/typeurl/v2"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -86,23 +87,13 @@ func TestPidsLimitRefusesForks(t *testing.T) {
 
 func TestMemoryLimitKills(t *testing.T) {
 	onEachDriver(t, func(t *testing.T, drv driver) {
-		d := startDaemon(t)
-		events, errs := d.client.Subscribe(d.ctx, `topic=="/tasks/oom"`)
-		b := d.run(drv, "exec tail /dev/zero", oci.WithMemoryLimit(16<<20), oci.WithMemorySwap(16<<20))
+		oom := startDaemon(t).watchOOM()
+		b := oom.run(drv, "exec tail /dev/zero", oci.WithMemoryLimit(16<<20), oci.WithMemorySwap(16<<20))
 		b.wantStatus(128 + 9)
-		select {
-		case envelope := <-events:
-			event, err := typeurl.UnmarshalAny(envelope.Event)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if oom, ok := event.(*eventtypes.TaskOOM); !ok || oom.ContainerID != b.id || envelope.Namespace != namespace {
-				t.Errorf("event %v in namespace %s, want the OOM of %s in %s", event, envelope.Namespace, b.id, namespace)
-			}
-		case err := <-errs:
-			t.Errorf("events: %v", err)
-		case <-time.After(patience):
-			t.Error("no /tasks/oom event")
+		// systemd removes the scope with its last process. Whether the kernel tells of
+		// the kill before it forgets the cgroup is a race, for every runtime.
+		if drv.scope == nil {
+			oom.wait(b)
 		}
 	})
 }
@@ -110,20 +101,46 @@ func TestMemoryLimitKills(t *testing.T) {
 // A process may be killed for memory without the container ending; it is told
 // about all the same.
 func TestMemoryLimitKillsChild(t *testing.T) {
-	d := startDaemon(t)
+	onEachDriver(t, func(t *testing.T, drv driver) {
+		oom := startDaemon(t).watchOOM()
+		b := oom.run(drv, "tail /dev/zero; echo child gone; sleep 1000", oci.WithMemoryLimit(16<<20), oci.WithMemorySwap(16<<20))
+		b.says("child gone")
+		b.wantState(containerd.Running)
+		if n := b.counter("memory.events", "oom_kill"); n != 1 {
+			t.Errorf("%d OOM kills, want 1", n)
+		}
+		oom.wait(b)
+	})
+}
+
+// oomWatch is a subscription to one kind of event.
+type oomWatch struct {
+	*daemon
+	events <-chan *events.Envelope
+	errs   <-chan error
+}
+
+func (d *daemon) watchOOM() oomWatch {
 	events, errs := d.client.Subscribe(d.ctx, `topic=="/tasks/oom"`)
-	b := d.run(cgroupfs, "tail /dev/zero; echo child gone; sleep 1000", oci.WithMemoryLimit(16<<20), oci.WithMemorySwap(16<<20))
-	b.says("child gone")
-	b.wantState(containerd.Running)
-	if n := b.counter("memory.events", "oom_kill"); n != 1 {
-		t.Errorf("%d OOM kills, want 1", n)
-	}
+	return oomWatch{d, events, errs}
+}
+
+// wait fails the test unless the next event is about b.
+func (w oomWatch) wait(b *box) {
+	w.t.Helper()
 	select {
-	case <-events:
-	case err := <-errs:
-		t.Errorf("events: %v", err)
+	case envelope := <-w.events:
+		event, err := typeurl.UnmarshalAny(envelope.Event)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if oom, ok := event.(*eventtypes.TaskOOM); !ok || oom.ContainerID != b.id || envelope.Namespace != namespace {
+			w.t.Errorf("event %v in namespace %s, want the OOM of %s in %s", event, envelope.Namespace, b.id, namespace)
+		}
+	case err := <-w.errs:
+		w.t.Errorf("events: %v", err)
 	case <-time.After(patience):
-		t.Error("no /tasks/oom event")
+		w.t.Error("no /tasks/oom event")
 	}
 }
 
