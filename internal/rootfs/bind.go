@@ -43,9 +43,14 @@ func (b Bind) dress(tree int, users UserNamespace) error {
 	}
 	top := unix.MountAttr{Attr_set: b.Set, Attr_clr: b.Clear}
 	all := unix.MountAttr{Attr_set: b.SetAll, Attr_clr: b.ClearAll}
-	if b.Propagation&unix.MS_REC != 0 {
+	switch {
+	case b.Propagation == 0:
+		// The copy of a shared mount is its peer: without this, what a container
+		// mounts below a volume would appear on the host.
+		all.Propagation = unix.MS_SLAVE
+	case b.Propagation&unix.MS_REC != 0:
 		all.Propagation = b.Propagation &^ unix.MS_REC
-	} else {
+	default:
 		top.Propagation = b.Propagation
 	}
 	if top != (unix.MountAttr{}) {

@@ -36,6 +36,9 @@ func overlayByLayer(m Mount) (int, error) {
 		return -1, err
 	}
 	defer fs.Close()
+	if takesAnything(fs) {
+		return -1, errNotByLayer
+	}
 	var attr uint64
 	for _, o := range m.Options {
 		key, value, _ := strings.Cut(o, "=")
@@ -58,6 +61,13 @@ func overlayByLayer(m Mount) (int, error) {
 		}
 	}
 	return fs.Mount(int(attr))
+}
+
+// takesAnything tells whether overlay still has mount(2)'s parser behind fsconfig(2),
+// as before Linux 6.5: that one collects every key, and refuses the ones it does
+// not know, lowerdir+ among them, only when the instance is made.
+func takesAnything(fs kernel.FSContext) bool {
+	return fs.SetString("sardine_no_such_option", "") == nil
 }
 
 // setLayers adds the lower directories, the topmost first.
@@ -114,9 +124,25 @@ func overlayByMount(m Mount) (int, error) {
 	}
 	flags, data := legacyOptions(options)
 	if err := kernel.Mount("overlay", place, "overlay", flags, data); err != nil {
-		return -1, err
+		return -1, errors.Join(missingDirectory(m), err)
 	}
 	return kernel.OpenTree(unix.AT_FDCWD, place, false)
+}
+
+// missingDirectory names what mount(2) has no way to name.
+func missingDirectory(m Mount) error {
+	for _, o := range m.Options {
+		key, value, _ := strings.Cut(o, "=")
+		if key != "lowerdir" && key != "upperdir" && key != "workdir" {
+			continue
+		}
+		for _, dir := range splitLayers(value) {
+			if err := unix.Access(dir, unix.F_OK); err != nil {
+				return &kernel.Error{Call: "overlay " + key, Object: dir, Err: err}
+			}
+		}
+	}
+	return nil
 }
 
 func joinLayers(layers []string) string {

@@ -179,12 +179,32 @@ func (s *session) mask(path string) error {
 	if err := unix.Fstat(target, &st); err != nil {
 		return &kernel.Error{Call: "fstat", Object: path, Err: err}
 	}
-	cover := s.host.devNull
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		if cover, err = s.host.emptyDirectory(); err != nil {
-			return err
-		}
+		return s.host.coverDirectory(target, path)
 	}
+	return coverWith(s.host.devNull, target, path)
+}
+
+// coverDirectory puts a read-only directory with nothing in it on target. The first
+// masked directory gets the file system itself and the others copies of that mount:
+// before Linux 6.15 only attached mounts can be copied.
+func (h *hostFiles) coverDirectory(target int, path string) error {
+	if h.empty != plan.NoFD {
+		return coverWith(h.empty, target, path)
+	}
+	empty, err := emptyDirectory()
+	if err != nil {
+		return err
+	}
+	if err := kernel.MoveMount(empty, target, path); err != nil {
+		unix.Close(empty)
+		return err
+	}
+	h.empty = empty
+	return nil
+}
+
+func coverWith(cover, target int, path string) error {
 	tree, err := kernel.OpenTree(cover, "", false)
 	if err != nil {
 		return err
@@ -193,12 +213,7 @@ func (s *session) mask(path string) error {
 	return kernel.MoveMount(tree, target, path)
 }
 
-// emptyDirectory returns a read-only directory with nothing in it; every masked
-// directory shows the same one.
-func (h *hostFiles) emptyDirectory() (int, error) {
-	if h.empty != plan.NoFD {
-		return h.empty, nil
-	}
+func emptyDirectory() (int, error) {
 	fs, err := kernel.FSOpen("tmpfs")
 	if err != nil {
 		return -1, err
@@ -209,8 +224,7 @@ func (h *hostFiles) emptyDirectory() (int, error) {
 			return -1, err
 		}
 	}
-	h.empty, err = fs.Mount(unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC)
-	return h.empty, err
+	return fs.Mount(unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC)
 }
 
 func missing(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) }

@@ -96,6 +96,10 @@ func (s *session) furnish() {
 	s.check("detach from the host's mounts", kernel.Mount("", "/", "", uintptr(r.Propagation), ""))
 	s.check("attach root file system", attach(r))
 	s.root = r.FD
+	// A tree copied from a shared mount of the host is the host's peer still: what
+	// is mounted in it would appear there, too, and pivot_root(2) refuses it.
+	slave := unix.MountAttr{Propagation: unix.MS_SLAVE}
+	s.check("detach root file system", kernel.MountSetattr(r.FD, true, &slave, "/"))
 
 	for i := range s.plan.Mounts {
 		m := &s.plan.Mounts[i]

@@ -39,12 +39,14 @@ func (d *Daemon) baseline() {
 
 // idleMayHave exempts what a daemon keeps after its first container: the
 // databases and the cgroup file system, opened when needed, the pinned link of
-// an earlier daemon, and the cgroup and the directory
-// that all containers of a namespace are in, which no container owns.
+// an earlier daemon, device filters (a few, cached by their rules), and the cgroup
+// and the directory that all containers of a namespace are in, which no
+// container owns.
 func (d *Daemon) idleMayHave(l testnode.Leak) bool {
 	switch l.Kind {
 	case "descriptor":
-		return l.Name == "/sys/fs/cgroup" || l.Name == "anon_inode:bpf-link" || strings.HasPrefix(l.Name, d.Root) && strings.HasSuffix(l.Name, ".db")
+		return l.Name == "/sys/fs/cgroup" || l.Name == "anon_inode:bpf-link" || l.Name == "anon_inode:bpf-prog" ||
+			strings.HasPrefix(l.Name, d.Root) && strings.HasSuffix(l.Name, ".db")
 	case "cgroup", "file":
 		return filepath.Base(l.Name) == d.Namespace
 	}

@@ -18,7 +18,6 @@ import (
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/sardine-run/sardine/internal/testnode"
 	"github.com/sardine-run/sardine/test/e2e"
 )
 
@@ -35,10 +34,7 @@ type box struct {
 
 func newBox(t *testing.T) *box {
 	t.Helper()
-	d := e2e.StartDaemon(t, e2e.WithLeaksIgnored(func(l testnode.Leak) bool {
-		// cgroup v2: one device filter for all containers with the same rules, kept for the next.
-		return l.Kind == "descriptor" && strings.HasPrefix(l.Name, "anon_inode:bpf-prog")
-	}))
+	d := e2e.StartDaemon(t)
 	image, err := d.Client().GetImage(d.Context(), d.ImportBusybox())
 	if err != nil {
 		t.Fatal(err)

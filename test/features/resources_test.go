@@ -24,6 +24,9 @@ func visible(f func(*specs.LinuxResources)) change {
 			s.Linux.Resources = &specs.LinuxResources{}
 		}
 		f(s.Linux.Resources)
+		if unified() { // there the mount shows the namespace's root
+			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
+		}
 	}
 }
 
