@@ -3,8 +3,6 @@
 package kernel
 
 import (
-	"strconv"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -29,11 +27,6 @@ func (c FSContext) SetString(key, value string) error {
 // SetFlag sets a key without value, such as "ro".
 func (c FSContext) SetFlag(key string) error {
 	return c.failed(key, unix.FsconfigSetFlag(c.fd, key))
-}
-
-// SetFD sets key to an open descriptor.
-func (c FSContext) SetFD(key string, fd int) error {
-	return c.failed(key+"=fd "+strconv.Itoa(fd), unix.FsconfigSetFd(c.fd, key, fd))
 }
 
 // Mount creates the instance and returns a detached mount of it with the given
