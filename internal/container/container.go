@@ -149,5 +149,5 @@ func (c *Container) need(what string, states ...State) error {
 // notify reports an event. mu is held, so that the order of reports is that of the facts.
 func (c *Container) notify(e Event) {
 	e.Container = c
-	c.manager.Notify(e)
+	c.manager.tell(e)
 }

@@ -28,8 +28,10 @@ import (
 // Request asks for a container.
 type Request struct {
 	Namespace, ID string
-	Spec          []byte         // OCI runtime spec, JSON
-	Rootfs        []rootfs.Mount // empty: the spec's root.path
+	Spec          []byte              // OCI runtime spec, JSON
+	Parsed        *specs.Spec         // the same, for callers who have it; used up
+	Rootfs        []rootfs.Mount      // empty: the spec's root.path
+	Trees         map[string]*os.File // see oci.Options; they stay the caller's
 	Stdio         stdio.Config
 	CgroupDriver  cgroup.Driver // "" is Cgroupfs
 	NoNewKeyring  bool
@@ -115,7 +117,9 @@ func (c *creation) onUndo(f func(context.Context) error) { c.undo = append(c.und
 
 // translate finds every mistake of the request, before anything is made.
 func (c *creation) translate(context.Context) error {
-	if err := json.Unmarshal(c.request.Spec, &c.spec); err != nil {
+	if c.request.Parsed != nil {
+		c.spec = *c.request.Parsed
+	} else if err := json.Unmarshal(c.request.Spec, &c.spec); err != nil {
 		return fmt.Errorf("spec of container %s: %w: %w", c.key, err, errdefs.ErrInvalidArgument)
 	}
 	if c.spec.Process == nil {
@@ -284,7 +288,7 @@ func (c *creation) commit(context.Context) error { return c.writeRecord() }
 // options are those of the spec's translation.
 func (c *creation) options() oci.Options {
 	return oci.Options{
-		ID: c.id, Bundle: c.Bundle(), Rootfs: c.request.Rootfs,
+		ID: c.id, Bundle: c.Bundle(), Rootfs: c.request.Rootfs, Trees: c.request.Trees,
 		Cgroup: cgroupMounts(c.manager.Cgroups, c.cgroup), Host: c.manager.Host, Seccomp: c.manager.Seccomp,
 		NoNewKeyring: c.request.NoNewKeyring, NoPivotRoot: c.request.NoPivotRoot,
 	}

@@ -3,6 +3,7 @@
 package container
 
 import (
+	"slices"
 	"time"
 
 	"github.com/sardine-run/sardine/internal/rootfs"
@@ -34,6 +35,25 @@ type Event struct {
 	Pid       int
 	Exit      Exit           // ProcessExited, ContainerDeleted
 	Rootfs    []rootfs.Mount // ContainerCreated
+}
+
+// Observe has f told of every event from now on, after Config.Notify and under the same
+// conditions: it must not block nor call back into the container.
+func (m *Manager) Observe(f func(Event)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.observers = append(slices.Clip(m.observers), f)
+}
+
+// tell reports an event to all.
+func (m *Manager) tell(e Event) {
+	m.Notify(e)
+	m.mu.Lock()
+	observers := m.observers
+	m.mu.Unlock()
+	for _, f := range observers {
+		f(e)
+	}
 }
 
 // Exit is how a process ended.

@@ -51,6 +51,7 @@ type Manager struct {
 
 	mu         sync.Mutex
 	containers map[key]*Container // nil while it is being created
+	observers  []func(Event)      // never changed in place
 }
 
 // key names a container; ids are unique in their namespace.

@@ -115,7 +115,7 @@ func (l *Launcher) inherit(files *inheritance, req *Request, stdio Stdio) error 
 func inheritBind(files *inheritance, p *plan.Plan, b *Bind, users rootfs.UserNamespace) error {
 	m := &p.Mounts[b.Mount]
 	tree, directory, err := rootfs.Bind{
-		Source: b.Source, Recursive: b.Recursive,
+		Source: b.Source, Tree: b.Tree, Recursive: b.Recursive,
 		Set: m.Attr.Set, Clear: m.Attr.Clear, SetAll: m.Recursive.Set, ClearAll: m.Recursive.Clear,
 		Propagation: m.Propagation, Mapping: b.Mapping, MapAll: b.MapAll,
 	}.Open(users)

@@ -59,6 +59,7 @@ type Join struct {
 type Bind struct {
 	Mount     int
 	Source    string
+	Tree      *os.File // a detached mount instead of Source; the Launcher does not close it
 	Recursive bool
 	Mapping   *rootfs.Mapping // idmapped mount, nil for none
 	MapAll    bool            // the mapping covers submounts too (ridmap)

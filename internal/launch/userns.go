@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -46,9 +45,18 @@ func (u *userNamespaces) close() {
 	u.files = nil
 }
 
-// makeUserNamespace lets a sardine-init be born in a new user namespace, opens that
-// and dismisses the process.
+// makeUserNamespace returns a user namespace without anything in it.
 func (l *Launcher) makeUserNamespace(m rootfs.Mapping) (*os.File, error) {
+	files, err := l.NewNamespaces(unix.CLONE_NEWUSER, m)
+	return files[unix.CLONE_NEWUSER], err
+}
+
+// NewNamespaces makes a user namespace with the maps of m, and others that belong to it:
+// those of flags, which has CLONE_NEWUSER. It returns a descriptor of each by its flag; the caller
+// closes them, and the namespaces end then.
+//
+// A sardine-init is born in them and dismissed once they are open.
+func (l *Launcher) NewNamespaces(flags uintptr, m rootfs.Mapping) (map[uintptr]*os.File, error) {
 	var files inheritance
 	defer files.close()
 	for i := range 3 {
@@ -59,15 +67,38 @@ func (l *Launcher) makeUserNamespace(m rootfs.Mapping) (*os.File, error) {
 		return nil, err
 	}
 	defer conn.Close()
-	req := &Request{Namespaces: Namespaces{New: syscall.CLONE_NEWUSER, UIDs: m.UIDs, GIDs: m.GIDs}}
+	req := &Request{Namespaces: Namespaces{New: flags, UIDs: m.UIDs, GIDs: m.GIDs}}
 	attr, argv := l.attributes(&files, req)
 	attr.Sys.Credential = nil // the map need not have a root
 	p, err := start(attr, argv)
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Open("/proc/" + strconv.Itoa(p.Pid) + "/ns/user")
+	opened, err := openNamespaces(p.Pid, flags)
 	_ = unix.PidfdSendSignal(int(p.Pidfd.Fd()), unix.SIGKILL, nil, 0) // ends it, whatever it does
 	p.reap()
-	return f, errors.Join(err, p.Pidfd.Close())
+	return opened, errors.Join(err, p.Pidfd.Close())
+}
+
+// namespaceFiles are the names in /proc/PID/ns.
+var namespaceFiles = map[uintptr]string{
+	unix.CLONE_NEWUSER: "user", unix.CLONE_NEWNET: "net", unix.CLONE_NEWIPC: "ipc", unix.CLONE_NEWUTS: "uts",
+}
+
+func openNamespaces(pid int, flags uintptr) (map[uintptr]*os.File, error) {
+	opened := map[uintptr]*os.File{}
+	for flag, name := range namespaceFiles {
+		if flags&flag == 0 {
+			continue
+		}
+		f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/" + name)
+		if err != nil {
+			for _, f := range opened {
+				f.Close()
+			}
+			return nil, err
+		}
+		opened[flag] = f
+	}
+	return opened, nil
 }

@@ -118,8 +118,7 @@ func (t *translation) bind(field string, m *specs.Mount, o *mountOptions, out pl
 	if m.Source == "" {
 		return invalid("%s: a bind mount needs a source", field)
 	}
-	source := t.inBundle(m.Source)
-	info, err := os.Stat(source)
+	source, info, err := t.source(m.Source)
 	if errors.Is(err, fs.ErrNotExist) {
 		return notFound("%s: source %q does not exist", field, source)
 	}
@@ -134,8 +133,19 @@ func (t *translation) bind(field string, m *specs.Mount, o *mountOptions, out pl
 	if out.Propagation == 0 {
 		out.Propagation = t.bindPropagation()
 	}
-	t.addBind(out, launch.Bind{Source: source, Recursive: o.recursive, Mapping: mapping, MapAll: o.ridmap})
+	t.addBind(out, launch.Bind{Source: source, Tree: t.opts.Trees[m.Source], Recursive: o.recursive, Mapping: mapping, MapAll: o.ridmap})
 	return nil
+}
+
+// source is what a bind mount copies: a detached mount of that name, or a path.
+func (t *translation) source(name string) (string, fs.FileInfo, error) {
+	if tree := t.opts.Trees[name]; tree != nil {
+		info, err := tree.Stat()
+		return name, info, err
+	}
+	path := t.inBundle(name)
+	info, err := os.Stat(path)
+	return path, info, err
 }
 
 func (t *translation) addBind(m plan.Mount, b launch.Bind) {

@@ -3,6 +3,8 @@
 package oci
 
 import (
+	"os"
+
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/sardine-run/sardine/internal/plan"
@@ -17,6 +19,10 @@ type Options struct {
 	// Rootfs are the mounts of the root file system from the snapshotter. When
 	// empty, the spec's root.path is the root file system.
 	Rootfs []rootfs.Mount
+
+	// Trees are detached mounts that stand for the sources of bind mounts, by the
+	// source's name in the spec.
+	Trees map[string]*os.File
 
 	Cgroup  Cgroup
 	Host    Host

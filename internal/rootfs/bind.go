@@ -3,6 +3,8 @@
 package rootfs
 
 import (
+	"os"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/sardine-run/sardine/internal/kernel"
@@ -11,9 +13,10 @@ import (
 // Bind describes a detached copy of a host path.
 type Bind struct {
 	Source      string
-	Recursive   bool   // with submounts
-	Set, Clear  uint64 // MOUNT_ATTR_* of the mount itself
-	SetAll      uint64 // MOUNT_ATTR_* of the mount and its submounts
+	Tree        *os.File // a detached mount to use instead, once; Source only names it then
+	Recursive   bool     // with submounts
+	Set, Clear  uint64   // MOUNT_ATTR_* of the mount itself
+	SetAll      uint64   // MOUNT_ATTR_* of the mount and its submounts
 	ClearAll    uint64
 	Propagation uint64   // 0 or MS_*, with MS_REC for submounts
 	Mapping     *Mapping // idmapped mount, nil for none
@@ -23,7 +26,7 @@ type Bind struct {
 // Open returns the detached copy, which the caller closes, and whether the path is a
 // directory. Symbolic links in Source are followed, as mount(8) does.
 func (b Bind) Open(users UserNamespace) (tree int, directory bool, err error) {
-	tree, err = kernel.OpenTree(unix.AT_FDCWD, b.Source, b.Recursive)
+	tree, err = b.open()
 	if err != nil {
 		return -1, false, err
 	}
@@ -33,6 +36,17 @@ func (b Bind) Open(users UserNamespace) (tree int, directory bool, err error) {
 	}
 	tree, err = closeOnError(tree, err)
 	return tree, st.Mode&unix.S_IFMT == unix.S_IFDIR, err
+}
+
+func (b Bind) open() (int, error) {
+	if b.Tree == nil {
+		return kernel.OpenTree(unix.AT_FDCWD, b.Source, b.Recursive)
+	}
+	fd, err := unix.FcntlInt(b.Tree.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return -1, &kernel.Error{Call: "fcntl F_DUPFD_CLOEXEC", Object: b.Source, Err: err}
+	}
+	return fd, nil
 }
 
 func (b Bind) dress(tree int, users UserNamespace) error {

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package nsstore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/sardine-run/sardine/internal/kernel"
+)
+
+// Store holds Sets by key. Its methods may be called concurrently.
+type Store struct {
+	dir string // on the host: pin, and the mount point used once to make the namespace
+
+	mu  sync.Mutex
+	mnt *os.File // the mount namespace, nil until it is needed
+}
+
+// Open returns the Store of dir, with what an earlier daemon has put there. The mount
+// namespace is made when the first Set is.
+func Open(dir string) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("namespace store: %w", err)
+	}
+	s := &Store{dir: dir}
+	mounted, err := s.pinned()
+	if err == nil && mounted {
+		s.mnt, err = os.Open(s.pin())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("namespace store: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Store) pin() string { return filepath.Join(s.dir, "mnt") }
+
+// pinned reports whether a namespace is mounted on the pin.
+func (s *Store) pinned() (bool, error) {
+	var st unix.Statfs_t
+	err := unix.Statfs(s.pin(), &st)
+	if errors.Is(err, unix.ENOENT) {
+		return false, nil
+	}
+	return st.Type == unix.NSFS_MAGIC, err
+}
+
+// Close lets go of the Store. When nothing is in it, it is removed from the host.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mnt == nil {
+		return os.Remove(s.dir)
+	}
+	keys, err := s.list()
+	s.mnt.Close()
+	s.mnt = nil
+	if err != nil || len(keys) > 0 {
+		return err
+	}
+	if err := unix.Unmount(s.pin(), unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("namespace store: unmount %s: %w", s.pin(), err)
+	}
+	return os.RemoveAll(s.dir)
+}
+
+// namespace returns the mount namespace, which it makes when there is none.
+func (s *Store) namespace() (*os.File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mnt != nil {
+		return s.mnt, nil
+	}
+	var ns *os.File
+	var err error
+	kernel.OnThread(func() { ns, err = newMountNamespace(s.dir) })
+	if err == nil {
+		err = bindFile(ns, s.pin())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("namespace store: %w", err)
+	}
+	s.mnt = ns
+	return ns, nil
+}
+
+// newMountNamespace takes the calling thread into a mount namespace that holds a tmpfs and nothing of
+// the host: a copy of the host's mounts would keep them busy for ever.
+func newMountNamespace(dir string) (*os.File, error) {
+	if err := kernel.Unshare(unix.CLONE_NEWNS|unix.CLONE_FS, "mount namespace"); err != nil {
+		return nil, err
+	}
+	ns, err := os.Open("/proc/thread-self/ns/mnt")
+	if err != nil {
+		return nil, err
+	}
+	if err := emptyRoot(dir); err != nil {
+		ns.Close()
+		return nil, err
+	}
+	return ns, nil
+}
+
+func emptyRoot(dir string) error {
+	if err := kernel.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	if err := kernel.Mount("sardine", dir, "tmpfs", unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_NOSUID, "mode=700,size=16m"); err != nil {
+		return err
+	}
+	root, err := kernel.Open(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return kernel.PivotRoot(int(root.Fd()))
+}
+
+// bindFile mounts the namespace f on a new file at path.
+func bindFile(f *os.File, path string) error {
+	target, err := kernel.Open(path, unix.O_CREAT|unix.O_RDONLY, 0o400)
+	if err != nil {
+		return err
+	}
+	target.Close()
+	return kernel.Mount(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), path, "", unix.MS_BIND, "")
+}
+
+// inside calls f on a thread that sees the Store's mount namespace.
+func (s *Store) inside(f func() error) error {
+	ns, err := s.namespace()
+	if err != nil {
+		return err
+	}
+	kernel.OnThread(func() {
+		if err = enter(ns); err == nil {
+			err = f()
+		}
+	})
+	return err
+}
+
+// enter moves the calling thread, which needs a root directory of its own for that.
+func enter(ns *os.File) error {
+	if err := kernel.Unshare(unix.CLONE_FS, "file system attributes of the thread"); err != nil {
+		return err
+	}
+	return kernel.Setns(int(ns.Fd()), unix.CLONE_NEWNS, "namespace store")
+}
+
+// List returns the keys of all Sets.
+func (s *Store) List() ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.list()
+}
+
+func (s *Store) list() (keys []string, err error) {
+	if s.mnt == nil {
+		return nil, nil
+	}
+	kernel.OnThread(func() {
+		if err = enter(s.mnt); err != nil {
+			return
+		}
+		var entries []os.DirEntry
+		entries, err = os.ReadDir("/")
+		for _, e := range entries {
+			keys = append(keys, e.Name())
+		}
+	})
+	return keys, err
+}
+
+// Remove drops what is pinned under key. Namespaces end when nobody else is in them. nil when
+// there is nothing.
+func (s *Store) Remove(key string) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	empty := s.mnt == nil
+	s.mu.Unlock()
+	if empty {
+		return nil
+	}
+	err := s.inside(func() error { return removeAll("/" + key) })
+	if err != nil {
+		return fmt.Errorf("namespace store: remove %s: %w", key, err)
+	}
+	return nil
+}
+
+func removeAll(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if uerr := unix.Unmount(filepath.Join(dir, e.Name()), unix.MNT_DETACH); uerr != nil && !errors.Is(uerr, unix.EINVAL) {
+			err = errors.Join(err, uerr)
+		}
+	}
+	return errors.Join(err, os.RemoveAll(dir))
+}
+
+func checkKey(key string) error {
+	if key == "" || key == "." || key == ".." || filepath.Base(key) != key || len(key) > 255 {
+		return fmt.Errorf("namespace store: key %q is not a file name: %w", key, errdefs.ErrInvalidArgument)
+	}
+	return nil
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package nsstore_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sardine-run/sardine/internal/kernel"
+	"github.com/sardine-run/sardine/internal/nsstore"
+	"github.com/sardine-run/sardine/internal/testnode"
+)
+
+func open(t *testing.T, dir string) *nsstore.Store {
+	t.Helper()
+	s, err := nsstore.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// mounts of the test's own mount namespace.
+func mounts(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+var everything = nsstore.Request{
+	New:      unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
+	Hostname: "pod-a", Domainname: "example",
+	Sysctls: map[string]string{"net.core.somaxconn": "77", "kernel.shm_rmid_forced": "1"},
+	SHM:     nsstore.SHM{Size: 1 << 20},
+}
+
+func TestSet(t *testing.T) {
+	testnode.NeedRoot(t)
+	dir := filepath.Join(t.TempDir(), "ns")
+	before := mounts(t)
+	s := open(t, dir)
+	set, err := s.Make("a", &everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkInside(t, set)
+	grown := strings.Count(mounts(t), "\n") - strings.Count(before, "\n")
+	if _, err := s.Make("b", &everything); err != nil {
+		t.Fatal(err)
+	}
+	if more := strings.Count(mounts(t), "\n") - strings.Count(before, "\n"); grown != 1 || more != 1 {
+		t.Errorf("the host's mount table grew by %d, then %d lines, want 1", grown, more)
+	}
+	for _, key := range []string{"a", "b"} {
+		if err := s.Remove(key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if mounts(t) != before {
+		t.Error("mounts are left on the host")
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory is left: %v", err)
+	}
+}
+
+func checkInside(t *testing.T, set *nsstore.Set) {
+	t.Helper()
+	kernel.OnThread(func() {
+		for flag, path := range map[int]string{
+			unix.CLONE_NEWNET: set.Path(unix.CLONE_NEWNET), unix.CLONE_NEWUTS: set.Path(unix.CLONE_NEWUTS), unix.CLONE_NEWIPC: set.Path(unix.CLONE_NEWIPC),
+		} {
+			f, err := os.Open(path)
+			if err == nil {
+				err = kernel.Setns(int(f.Fd()), flag, path)
+				f.Close()
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+		}
+		var uts unix.Utsname
+		if err := unix.Uname(&uts); err != nil || unix.ByteSliceToString(uts.Nodename[:]) != "pod-a" || unix.ByteSliceToString(uts.Domainname[:]) != "example" {
+			t.Errorf("names %q %q, %v", uts.Nodename, uts.Domainname, err)
+		}
+		for file, want := range map[string]string{"net/core/somaxconn": "77", "kernel/shm_rmid_forced": "1"} {
+			got, err := os.ReadFile("/proc/sys/" + file)
+			if err != nil || strings.TrimSpace(string(got)) != want {
+				t.Errorf("%s is %q, %v; want %s", file, got, err, want)
+			}
+		}
+	})
+}
+
+// TestLater opens what an earlier Store, which was not closed, has left.
+func TestLater(t *testing.T) {
+	testnode.NeedRoot(t)
+	dir := filepath.Join(t.TempDir(), "ns")
+	first := open(t, dir)
+	set, err := first.Make("a", &everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set.Close()
+	later := open(t, dir)
+	keys, err := later.List()
+	if err != nil || len(keys) != 1 || keys[0] != "a" {
+		t.Errorf("keys %q, %v", keys, err)
+	}
+	again, err := later.Load("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkInside(t, again)
+	if again.Path(unix.CLONE_NEWUSER) != "" {
+		t.Error("a user namespace from nowhere")
+	}
+	shm, err := again.SHM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shm.Close()
+	again.Close()
+	if _, err := later.Load("b"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("load what is not there: %v", err)
+	}
+	if err := later.Remove("a"); err != nil {
+		t.Error(err)
+	}
+	if err := later.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSHMIsShared(t *testing.T) {
+	testnode.NeedRoot(t)
+	s := open(t, filepath.Join(t.TempDir(), "ns"))
+	defer s.Close()
+	set, err := s.Make("a", &everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Remove("a")
+	defer set.Close()
+	one, err := set.SHM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer one.Close()
+	two, err := set.SHM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer two.Close()
+	fd, err := unix.Openat(int(one.Fd()), "x", unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := os.NewFile(uintptr(fd), "x")
+	defer w.Close()
+	if n, err := io.Copy(w, io.LimitReader(zeros{}, 2<<20)); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("wrote %d bytes, %v; want no space after 1 MiB", n, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(int(two.Fd()), "x", &st, 0); err != nil || st.Size == 0 {
+		t.Errorf("the other copy has %d bytes, %v", st.Size, err)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func TestMakeRefused(t *testing.T) {
+	testnode.NeedRoot(t)
+	dir := filepath.Join(t.TempDir(), "ns")
+	s := open(t, dir)
+	for _, key := range []string{"", ".", "..", "a/b", "/a", strings.Repeat("a", 300)} {
+		if _, err := s.Make(key, &everything); err == nil {
+			t.Errorf("key %q was taken", key)
+		}
+	}
+	for _, sysctl := range []string{"net..core", "../../etc/passwd", "net.core.no_such"} {
+		bad := everything
+		bad.Sysctls = map[string]string{sysctl: "1"}
+		if _, err := s.Make("a", &bad); err == nil {
+			t.Errorf("sysctl %q was taken", sysctl)
+		}
+	}
+	if keys, err := s.List(); err != nil || len(keys) != 0 {
+		t.Errorf("left %q, %v", keys, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func BenchmarkMake(b *testing.B) {
+	s, err := nsstore.Open(filepath.Join(b.TempDir(), "ns"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	for b.Loop() {
+		set, err := s.Make("a", &everything)
+		if err != nil {
+			b.Fatal(err)
+		}
+		set.Close()
+		if err := s.Remove("a"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
