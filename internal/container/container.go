@@ -110,6 +110,13 @@ func (c *Container) resize(p *process, width, height uint16) error {
 // its side.
 func (c *Container) CloseStdin() { c.closeStdin(c.init) }
 
+// StdinClosed reports whether CloseStdin was called, since this daemon knows the container.
+func (c *Container) StdinClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.init.stdinClosed
+}
+
 func (c *Container) closeStdin(p *process) {
 	c.mu.Lock()
 	p.stdinClosed = true

@@ -25,20 +25,35 @@ import (
 type Exec struct {
 	container *Container
 	process   *process
-	state     State          // never Paused
-	spec      *specs.Process // until it is started
+	state     State // never Paused
+	// spec makes the process out of the container's own; nil once it is started.
+	spec func(own *specs.Process) *specs.Process
 }
 
 // Exec adds a process to the container, to be started by Exec.Start. ErrAlreadyExists when
-// the container has one with this id.
+// the container has one with this id. With streams.Files it is not recorded: a later daemon
+// knows nothing of it.
 func (c *Container) Exec(id string, spec *specs.Process, streams stdio.Config) (*Exec, error) {
+	return c.addExec(id, func(*specs.Process) *specs.Process { return spec }, streams)
+}
+
+// ExecLike is Exec for a process like the container's first one but for what change makes
+// of it, which is called by Exec.Start.
+func (c *Container) ExecLike(id string, change func(*specs.Process), streams stdio.Config) (*Exec, error) {
+	return c.addExec(id, func(own *specs.Process) *specs.Process {
+		p := *own
+		change(&p)
+		return &p
+	}, streams)
+}
+
+func (c *Container) addExec(id string, spec func(*specs.Process) *specs.Process, streams stdio.Config) (*Exec, error) {
 	if !fileName(id) || len(execPrefix+id) > unix.NAME_MAX-len(".json")-1 {
 		return nil, fmt.Errorf("exec %q: not a file name: %w", id, errdefs.ErrInvalidArgument)
 	}
 	if err := c.need("exec", Created, Running); err != nil {
 		return nil, err
 	}
-	spec.Terminal = streams.Terminal
 	e := &Exec{container: c, process: newProcess(id, streams), state: Created, spec: spec}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -121,7 +136,7 @@ func (e *Exec) launch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	process := e.takeSpec()
+	process := e.takeSpec(spec.Process)
 	request, warnings, err := oci.Exec(spec, process, c.Pid(), c.init.pidfd, oci.Options{
 		ID: c.id, Bundle: c.Bundle(), Host: c.manager.Host, Seccomp: c.manager.Seccomp, NoNewKeyring: c.flags.noNewKeyring,
 	})
@@ -151,12 +166,14 @@ func (e *Exec) launch(ctx context.Context) error {
 	return handle.Start(ctx)
 }
 
-func (e *Exec) takeSpec() *specs.Process {
+func (e *Exec) takeSpec(own *specs.Process) *specs.Process {
 	e.container.mu.Lock()
-	defer e.container.mu.Unlock()
 	spec := e.spec
 	e.spec = nil
-	return spec
+	e.container.mu.Unlock()
+	process := spec(own)
+	process.Terminal = e.process.stdio.Terminal
+	return process
 }
 
 // bear launches p beside the first process.
@@ -207,11 +224,17 @@ func (e *Exec) file() string { return execPrefix + e.process.id + ".json" }
 // write records the process for a later daemon. mu is held.
 func (e *Exec) write() error {
 	p := e.process
+	if p.stdio.Files != nil {
+		return nil
+	}
 	return writeFile(e.container.manager.dir(e.container.key), e.file(),
 		execRecord{ID: p.id, Process: p.identity, Stdio: p.stdio, Exit: p.ended})
 }
 
 func (e *Exec) remove() error {
+	if e.process.stdio.Files != nil {
+		return nil
+	}
 	return ignoreMissing(os.Remove(filepath.Join(e.container.manager.dir(e.container.key), e.file())))
 }
 
@@ -244,6 +267,17 @@ func (e *Exec) Resize(width, height uint16) error {
 
 // CloseStdin lets the process see the end of its input once the client has closed its side.
 func (e *Exec) CloseStdin() { e.container.closeStdin(e.process) }
+
+// Hangup closes the streams of the process that the daemon holds, a terminal above all: its
+// session gets SIGHUP. What was not written yet is lost.
+func (e *Exec) Hangup() {
+	e.container.mu.Lock()
+	streams := e.process.streams
+	e.container.mu.Unlock()
+	if streams != nil {
+		streams.Hangup()
+	}
+}
 
 // Delete removes a process that has ended or was never started.
 func (e *Exec) Delete(ctx context.Context) (Status, error) {

@@ -180,7 +180,7 @@ func makeImage(t testing.TB, dir string) string {
 	if err := os.WriteFile(filepath.Join(dir, busybox), content, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, applet := range strings.Fields("sh cat echo true false sleep id stty dd kill") {
+	for _, applet := range strings.Fields("sh cat echo true false sleep setsid id stty dd kill") {
 		if err := os.Symlink("busybox", filepath.Join(dir, "bin", applet)); err != nil {
 			t.Fatal(err)
 		}

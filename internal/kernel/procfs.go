@@ -17,6 +17,8 @@ type ProcStat struct {
 	Comm       string
 	State      byte // 'R', 'S', 'Z', ...
 	PPid       int
+	Group      int // process group
+	Session    int
 	Threads    int
 	StartTicks uint64 // field 22: start after boot in 1/100 s; with the pid, names a process for good
 	// ExitWord is field 52, a status word of wait(2). It has a meaning for a zombie only,
@@ -53,18 +55,20 @@ func ParseProcStat(text []byte) (ProcStat, error) {
 		return ProcStat{}, errProcStat
 	}
 	fields := bytes.Fields(text[end+1:]) // fields[0] is field 3 of the man page
-	const state, ppid, threads, start, exitCode = 3, 4, 20, 22, 52
+	const state, ppid, group, session, threads, start, exitCode = 3, 4, 5, 6, 20, 22, 52
 	if len(fields) <= start-state || len(fields[0]) != 1 {
 		return ProcStat{}, errProcStat
 	}
 	stat := ProcStat{Comm: string(text[open+1 : end]), State: fields[0][0]}
-	var errs [4]error
+	var errs [6]error
 	stat.PPid, errs[0] = strconv.Atoi(string(fields[ppid-state]))
-	stat.Threads, errs[1] = strconv.Atoi(string(fields[threads-state]))
-	stat.StartTicks, errs[2] = strconv.ParseUint(string(fields[start-state]), 10, 64)
+	stat.Group, errs[1] = strconv.Atoi(string(fields[group-state]))
+	stat.Session, errs[2] = strconv.Atoi(string(fields[session-state]))
+	stat.Threads, errs[3] = strconv.Atoi(string(fields[threads-state]))
+	stat.StartTicks, errs[4] = strconv.ParseUint(string(fields[start-state]), 10, 64)
 	if len(fields) > exitCode-state {
 		var word int64
-		word, errs[3] = strconv.ParseInt(string(fields[exitCode-state]), 10, 32)
+		word, errs[5] = strconv.ParseInt(string(fields[exitCode-state]), 10, 32)
 		stat.ExitWord = uint32(word)
 	}
 	if errors.Join(errs[:]...) != nil {

@@ -21,7 +21,16 @@ type Config struct {
 	Stdout   string `json:"stdout,omitempty"`
 	Stderr   string `json:"stderr,omitempty"` // ignored with Terminal, and when Stdout is a file or program
 	Terminal bool   `json:"terminal,omitempty"`
+
+	// Files, when not nil, are used instead of what the names say. They cannot be
+	// recorded: a later daemon finds neither them nor their process.
+	Files *Files `json:"-"`
 }
+
+// Files are open streams, nil for /dev/null: the program's ends of pipes for example, or with
+// Config.Terminal what is copied from and to it. Open takes them over; to close them again
+// later does no harm.
+type Files struct{ Stdin, Stdout, Stderr *os.File }
 
 // Options is what opening needs beside the Config.
 type Options struct {
@@ -61,17 +70,10 @@ func Open(ctx context.Context, cfg Config, opts Options) (*Streams, error) {
 	return s, nil
 }
 
-func (s *Streams) open(ctx context.Context, cfg Config, opts Options) error {
-	in, out, errs, err := cfg.targets()
-	if err != nil {
-		return err
-	}
-	if in.kind != null {
-		if s.files[0], s.fifo, err = openInput(in.path); err != nil {
-			return err
-		}
-	}
-	if s.files[1], s.files[2], err = s.openOutputs(ctx, out, errs, opts); err != nil {
+func (s *Streams) open(ctx context.Context, cfg Config, opts Options) (err error) {
+	if f := cfg.Files; f != nil {
+		s.files = [3]*os.File{f.Stdin, f.Stdout, f.Stderr}
+	} else if err = s.openNamed(ctx, cfg, opts); err != nil {
 		return err
 	}
 	if !cfg.Terminal {
@@ -85,6 +87,20 @@ func (s *Streams) open(ctx context.Context, cfg Config, opts Options) error {
 	s.terminal = newTerminal(s.files)
 	s.files = [3]*os.File{}
 	return nil
+}
+
+func (s *Streams) openNamed(ctx context.Context, cfg Config, opts Options) error {
+	in, out, errs, err := cfg.targets()
+	if err != nil {
+		return err
+	}
+	if in.kind != null {
+		if s.files[0], s.fifo, err = openInput(in.path); err != nil {
+			return err
+		}
+	}
+	s.files[1], s.files[2], err = s.openOutputs(ctx, out, errs, opts)
+	return err
 }
 
 // targets parses cfg. Standard error goes where standard output does when that is a log,
@@ -226,6 +242,14 @@ func (s *Streams) Close(ctx context.Context) {
 	if logger != nil {
 		logger.stop(ctx)
 	}
+}
+
+// Hangup closes everything at once: what a terminal has not written yet is lost, and its
+// session gets SIGHUP.
+func (s *Streams) Hangup() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	s.Close(ctx)
 }
 
 // Resume returns the Streams of a process that an earlier daemon has started. Of what the
