@@ -2,12 +2,14 @@
 
 // Command sardine-init is the only code of Sardine that runs inside a container: it is
 // cloned by sardined, does what the Plan on its control socket says and becomes the
-// user's program. It is not meant to be started by hand.
+// user's program. As "sardine-init hold" it is pid 1 of a pod whose containers share a
+// pid namespace. It is not meant to be started by hand.
 //
 // It must be linked with -ldflags "-E sardine_entry".
 package main
 
 import (
+	"os"
 	"syscall"
 
 	"github.com/sardine-run/sardine/internal/setup"
@@ -26,6 +28,9 @@ var (
 func init() {
 	if entered == 0 {
 		setup.Die("sardine-init was linked without -ldflags \"-E sardine_entry\"")
+	}
+	if len(os.Args) == 2 && os.Args[1] == "hold" {
+		setup.Hold()
 	}
 	setup.Run(syscall.Errno(-joinError))
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -42,6 +43,8 @@ type SHM struct {
 type Set struct {
 	store *Store
 	key   string
+
+	mu    sync.Mutex
 	files map[uintptr]*os.File
 }
 
@@ -243,7 +246,7 @@ func (s *Set) load() error {
 // Path names the namespace of a CLONE_NEW* flag so that any process of the host can open it as long as the
 // daemon lives; "" when the Set has none.
 func (s *Set) Path(flag uintptr) string {
-	f := s.files[flag]
+	f := s.File(flag)
 	if f == nil {
 		return ""
 	}
@@ -251,7 +254,11 @@ func (s *Set) Path(flag uintptr) string {
 }
 
 // File is the descriptor behind Path, nil when the Set has none. It stays the Set's.
-func (s *Set) File(flag uintptr) *os.File { return s.files[flag] }
+func (s *Set) File(flag uintptr) *os.File {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.files[flag]
+}
 
 // SHM returns a detached copy of the mount of the Set's tmpfs, which the caller closes.
 func (s *Set) SHM() (*os.File, error) {
@@ -268,6 +275,8 @@ func (s *Set) SHM() (*os.File, error) {
 
 // Close closes the descriptors. What is pinned stays until Store.Remove. May be called again.
 func (s *Set) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for flag, f := range s.files {
 		f.Close()
 		delete(s.files, flag)

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pod
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/sardine-run/sardine/internal/container"
+	"github.com/sardine-run/sardine/internal/image"
+	"github.com/sardine-run/sardine/internal/podlog"
+	"github.com/sardine-run/sardine/internal/stdio"
+)
+
+// State is where a container is in its life. CRI knows no more than this:
+//
+//	created ──▶ starting ──▶ running ──▶ exited
+//	               │                       ▲
+//	               └───────────────────────┘
+//
+// It has a process from starting on.
+type State string
+
+// The states.
+const (
+	Created  State = "created"
+	Starting State = "starting" // CRI's CREATED
+	Running  State = "running"
+	Exited   State = "exited"
+)
+
+// Reasons of an exit, as the kubelet shows them.
+const (
+	reasonCompleted   = "Completed"
+	reasonError       = "Error"
+	reasonOOMKilled   = "OOMKilled"
+	reasonCannotRun   = "ContainerCannotRun"
+	reasonUnknown     = "Unknown"
+	exitCannotRun     = 128
+	exitUnknown       = 255
+	messageLostRecord = "the container ended while no daemon ran, and its exit code is not known"
+)
+
+// Container is a container of a pod. Its exported fields do not change; its methods may be called
+// concurrently.
+type Container struct {
+	ID      string
+	Sandbox *Sandbox
+	Config  *runtime.ContainerConfig
+	Created time.Time
+
+	manager    *Manager
+	image      imageUsed
+	view       image.View
+	user       *runtime.ContainerUser
+	stopSignal string
+	volumes    []volume
+
+	// op serializes start, update and removal. It is taken before mu.
+	op sync.Mutex
+
+	mu      sync.Mutex // guards what follows
+	status  status
+	removed bool
+	spec    *specs.Spec // until it is started
+	task    *container.Container
+	log     podlog.Log
+	oom     bool
+	// volumeViews are the images mounted as volumes, held until the container is removed.
+	volumeViews []image.View
+	ended       chan struct{} // closed when the container is exited; nil before it is started
+	resources   *runtime.LinuxContainerResources
+}
+
+// imageUsed is the image of a container.
+type imageUsed struct {
+	ID          string `json:"id"`  // of the image
+	Ref         string `json:"ref"` // NAME@DIGEST, or the id when it has no such name
+	Name        string `json:"name"`
+	Snapshotter string `json:"snapshotter,omitempty"`
+}
+
+// volume is one that the image declares.
+type volume struct {
+	Path string `json:"path"` // in the container
+}
+
+// status is what changes of a container's record.
+type status struct {
+	State    State     `json:"state"`
+	Started  time.Time `json:"started"`
+	Finished time.Time `json:"finished"`
+	ExitCode int32     `json:"exitCode"`
+	Reason   string    `json:"reason,omitempty"`
+	Message  string    `json:"message,omitempty"`
+}
+
+// ContainerStatus is a container at one moment.
+type ContainerStatus struct {
+	State      State
+	Started    time.Time // zero before
+	Finished   time.Time
+	ExitCode   int32
+	Reason     string
+	Message    string
+	ImageID    string
+	ImageRef   string
+	ImageName  string
+	User       *runtime.ContainerUser
+	StopSignal string
+	LogPath    string
+	Pid        int // 0 unless it runs
+	Resources  *runtime.LinuxContainerResources
+}
+
+// Status of the container.
+func (c *Container) Status() ContainerStatus {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := ContainerStatus{
+		State: c.status.State, Started: c.status.Started, Finished: c.status.Finished, ExitCode: c.status.ExitCode,
+		Reason: c.status.Reason, Message: c.status.Message, ImageID: c.image.ID, ImageRef: c.image.Ref, ImageName: c.image.Name,
+		User: c.user, StopSignal: c.stopSignal, LogPath: c.logPath(), Resources: c.resources,
+	}
+	if c.task != nil && c.status.State == Running {
+		s.Pid = c.task.Pid()
+	}
+	return s
+}
+
+// Task is the running container; ErrFailedPrecondition when it does not run.
+func (c *Container) Task() (*container.Container, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.status.State != Running || c.task == nil {
+		return nil, unready("container %s is %s", c.ID, c.status.State)
+	}
+	return c.task, nil
+}
+
+// Log is the output of a running container, nil when it does not run.
+func (c *Container) Log() podlog.Log {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.log
+}
+
+// ReopenLog starts a new log file. ErrFailedPrecondition when the container does not run.
+func (c *Container) ReopenLog() error {
+	if _, err := c.Task(); err != nil {
+		return err
+	}
+	l := c.Log()
+	if l == nil {
+		return unready("container %s has no log", c.ID)
+	}
+	return l.Reopen()
+}
+
+// Stdin is the FIFO that is the container's standard input, "" without.
+func (c *Container) Stdin() string { return c.streams().Stdin }
+
+// WritableLayer is the directory with what the container has written.
+func (c *Container) WritableLayer() string { return c.manager.layers.of(c.ID).upper() }
+
+// logPath is "" when the client wants no log.
+func (c *Container) logPath() string {
+	dir := c.Sandbox.Config.GetLogDirectory()
+	if dir == "" || c.Config.GetLogPath() == "" {
+		return ""
+	}
+	return filepath.Join(dir, c.Config.GetLogPath())
+}
+
+// checkLogPath refuses to write a log outside of the pod's log directory.
+func checkLogPath(path string) error {
+	if path == "" || filepath.IsLocal(path) {
+		return nil
+	}
+	return invalid("log_path %q: it is not inside of the pod's log directory", shorten(path))
+}
+
+// streams are the container's FIFOs.
+func (c *Container) streams() stdio.Config {
+	cfg := stdio.Config{Terminal: c.Config.Tty, Stdout: filepath.Join(c.dir(), "stdout")}
+	if !c.Config.Tty {
+		cfg.Stderr = filepath.Join(c.dir(), "stderr")
+	}
+	if c.Config.Stdin {
+		cfg.Stdin = filepath.Join(c.dir(), "stdin")
+	}
+	return cfg
+}
+
+// containerName is unique among the containers of the node.
+func containerName(m *runtime.ContainerMetadata, s *Sandbox) string {
+	return strings.Join([]string{m.GetName(), sandboxName(s.Config.Metadata), fmt.Sprint(m.GetAttempt())}, "_")
+}
+
+func (c *Container) closeLog() {
+	c.mu.Lock()
+	l := c.log
+	c.log = nil
+	c.mu.Unlock()
+	if l != nil {
+		l.Close()
+	}
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pod
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/sardine-run/sardine/internal/image"
+	"github.com/sardine-run/sardine/internal/podspec"
+)
+
+// creation is a container on its way to Created.
+type creation struct {
+	*Container
+	undo undo
+}
+
+// CreateContainer makes a container of the pod: everything but its process. On error nothing of it is
+// left.
+func (s *Sandbox) CreateContainer(ctx context.Context, cfg *runtime.ContainerConfig) (*Container, error) {
+	if err := checkLogPath(cfg.LogPath); err != nil {
+		return nil, err
+	}
+	if !s.Status().Ready {
+		return nil, unready("pod sandbox %s is not ready", s.ID)
+	}
+	c := &creation{Container: &Container{
+		ID: newID(), Sandbox: s, Config: cfg, Created: time.Now(), manager: s.manager,
+		status: status{State: Created}, resources: cfg.GetLinux().GetResources(),
+	}}
+	if err := s.manager.reserveContainer(c.Container); err != nil {
+		return nil, err
+	}
+	err := c.make(ctx)
+	if err == nil {
+		err = s.adopt(c.Container)
+	}
+	if err != nil {
+		err = errors.Join(fmt.Errorf("container %s: %w", cfg.Metadata.GetName(), err), c.undo.run(ctx))
+		s.manager.forgetContainer(c.Container)
+		return nil, err
+	}
+	s.manager.addContainer(c.Container)
+	s.manager.publish(runtime.ContainerEventType_CONTAINER_CREATED_EVENT, c.ID, s)
+	return c.Container, nil
+}
+
+// adopt makes c one of the pod's, if that was not stopped meanwhile.
+func (s *Sandbox) adopt(c *Container) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase != ready {
+		return unready("pod sandbox %s was stopped", s.ID)
+	}
+	s.containers[c.ID] = c
+	return nil
+}
+
+func (c *creation) make(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{c.useImage, c.translate, c.makeLayer, c.makeRecord} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *creation) useImage(ctx context.Context) error {
+	snapshotter := c.Sandbox.handler.Snapshotter
+	view, err := c.manager.Images.Use(ctx, c.Config.GetImage().GetImage(), snapshotter)
+	if err != nil {
+		return err
+	}
+	c.view = view
+	c.undo.add(func(context.Context) error { view.Release(); return nil })
+	img := view.Image()
+	c.image = imageUsed{ID: img.ID, Ref: img.ID, Name: c.Config.GetImage().GetUserSpecifiedImage(), Snapshotter: snapshotter}
+	if len(img.Digests) > 0 {
+		c.image.Ref = img.Digests[0]
+	}
+	if c.image.Name == "" {
+		c.image.Name = imageName(c.Config.GetImage().GetImage(), img)
+	}
+	return nil
+}
+
+// imageName is the name to show for the image ref.
+func imageName(ref string, img *image.Image) string {
+	if ref != img.ID && ref != "" {
+		return ref
+	}
+	if len(img.Tags) > 0 {
+		return img.Tags[0]
+	}
+	return img.ID
+}
+
+func (c *creation) translate(context.Context) error {
+	cfg := &c.view.Image().Config
+	input := &podspec.Container{
+		ID: c.ID, Pod: c.Sandbox.spec(), Config: c.Config, Image: cfg, ImageName: c.image.Name,
+		ReadFile: c.view.ReadFile, Handler: &c.Sandbox.handler.Handler,
+		CgroupsPath: c.manager.Specs.CgroupsPath(c.Sandbox.cgroupParent(), c.ID),
+		Volumes:     c.declareVolumes(cfg.Config.Volumes), ImageMounts: c.imageMounts(),
+	}
+	var err error
+	if input.TargetPID, err = c.targetPID(); err != nil {
+		return err
+	}
+	result, err := c.manager.Specs.Translate(input)
+	if err != nil {
+		return err
+	}
+	c.spec, c.user, c.stopSignal = result.Spec, result.User, result.StopSignal
+	return nil
+}
+
+// targetPID is the pid namespace of the container that TARGET names.
+func (c *creation) targetPID() (string, error) {
+	ns := c.Config.GetLinux().GetSecurityContext().GetNamespaceOptions()
+	if ns.GetPid() != runtime.NamespaceMode_TARGET {
+		return "", nil
+	}
+	target, err := c.manager.Container(ns.GetTargetId())
+	if err != nil {
+		return "", err
+	}
+	if target.Sandbox != c.Sandbox {
+		return "", invalid("target container %s is of another pod", target.ID)
+	}
+	task, err := target.Task()
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("/proc/%d/ns/pid", task.Pid()), nil
+}
+
+// declareVolumes numbers the image's volumes, unless the client mounts something there.
+func (c *creation) declareVolumes(declared map[string]struct{}) map[string]string {
+	sources := map[string]string{}
+	if c.manager.Specs.Node().IgnoreImageVolumes {
+		return sources
+	}
+	for _, path := range slices.Sorted(maps.Keys(declared)) {
+		if slices.ContainsFunc(c.Config.Mounts, func(m *runtime.Mount) bool {
+			return filepath.Clean(m.ContainerPath) == filepath.Clean(path)
+		}) {
+			continue
+		}
+		sources[path] = c.manager.layers.of(c.ID).volume(len(c.volumes))
+		c.volumes = append(c.volumes, volume{Path: path})
+	}
+	return sources
+}
+
+// imageMounts names the sources of image volumes, which are no paths.
+func (c *Container) imageMounts() map[string]string {
+	sources := map[string]string{}
+	for _, m := range c.Config.Mounts {
+		if m.GetImage().GetImage() != "" {
+			sources[m.ContainerPath] = imageSource + m.ContainerPath
+		}
+	}
+	return sources
+}
+
+const imageSource = "image:"
+
+func (c *creation) makeLayer(context.Context) error {
+	l := c.manager.layers.of(c.ID)
+	uid, gid := rootIDs(c.Sandbox.Config)
+	c.undo.add(func(context.Context) error { return c.manager.layers.drop(c.ID) })
+	if err := l.make(uid, gid, len(c.volumes)); err != nil {
+		return err
+	}
+	for i, v := range c.volumes {
+		if err := c.view.CopyDirectory(v.Path, l.volume(i)); err != nil {
+			return fmt.Errorf("volume %s of the image: %w", v.Path, err)
+		}
+	}
+	return nil
+}
+
+func (c *creation) makeRecord(context.Context) error {
+	if err := os.Mkdir(c.dir(), 0o711); err != nil {
+		return err
+	}
+	c.undo.add(func(context.Context) error { return os.RemoveAll(c.dir()) })
+	if err := c.writeSpec(c.spec); err != nil {
+		return err
+	}
+	return c.save()
+}
+
+// writeSpec keeps the spec for a later daemon, in case this one ends before the container is started.
+func (c *Container) writeSpec(spec *specs.Spec) error {
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return fmt.Errorf("spec of container %s: %w", c.ID, err)
+	}
+	return os.WriteFile(filepath.Join(c.dir(), specName), text, 0o600)
+}
+
+// readSpec returns the spec, and its JSON.
+func (c *Container) readSpec() (*specs.Spec, []byte, error) {
+	text, err := os.ReadFile(filepath.Join(c.dir(), specName))
+	if err != nil {
+		return nil, nil, fmt.Errorf("spec of container %s: %w", c.ID, err)
+	}
+	c.mu.Lock()
+	spec := c.spec
+	c.mu.Unlock()
+	if spec == nil {
+		spec = &specs.Spec{}
+		if err := json.Unmarshal(text, spec); err != nil {
+			return nil, nil, fmt.Errorf("spec of container %s: %w", c.ID, err)
+		}
+	}
+	return spec, text, nil
+}
+
+func (m *Manager) reserveContainer(c *Container) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.containers.reserve(containerName(c.Config.Metadata, c.Sandbox), c.ID)
+}
+
+func (m *Manager) addContainer(c *Container) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.containers.all[c.ID] = c
+}
+
+func (m *Manager) forgetContainer(c *Container) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.containers.remove(c.ID, containerName(c.Config.Metadata, c.Sandbox))
+}

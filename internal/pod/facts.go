@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pod
+
+import (
+	"context"
+	"errors"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// NetworkReady is nil when pods of the default handler can be attached to a network.
+func (m *Manager) NetworkReady() error {
+	h, err := m.handler("")
+	if err != nil {
+		return err
+	}
+	if h.Networks == nil {
+		return unready("no network is configured")
+	}
+	return h.Networks.Ready()
+}
+
+// SetPodCIDR tells the networks the node's range of addresses.
+func (m *Manager) SetPodCIDR(cidr string) error {
+	var errs []error
+	for _, h := range m.Handlers {
+		if h.Networks != nil {
+			errs = append(errs, h.Networks.SetPodCIDR(cidr))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Namespaces of the pod, as paths.
+func (s *Sandbox) Namespaces() map[specs.LinuxNamespaceType]string { return s.spec().Namespaces }
+
+// Pid is that of the process that holds the pod's pid namespace, 0 without one.
+func (s *Sandbox) Pid() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.holder == nil {
+		return 0
+	}
+	return s.holder.Pid()
+}
+
+// UpdateResources notes what the kubelet has given the pod's cgroup.
+func (s *Sandbox) UpdateResources(_ context.Context, overhead, resources *runtime.LinuxContainerResources) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase != ready {
+		return unready("pod sandbox %s is not ready", s.ID)
+	}
+	s.overhead, s.resources = overhead, resources
+	return nil
+}
+
+// Spec is the OCI runtime spec of the container.
+func (c *Container) Spec() (*specs.Spec, error) {
+	spec, _, err := c.readSpec()
+	return spec, err
+}

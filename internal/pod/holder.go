@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pod
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sardine-run/sardine/internal/container"
+)
+
+// holderInit is where the holder of a pid namespace finds sardine-init in its root file system, which is otherwise
+// empty.
+const holderInit = "/sardine-init"
+
+// makeHolder starts the process that is pid 1 of a pod whose containers share a pid
+// namespace, if it does: sardine-init, which reaps what the containers leave.
+func (r *running) makeHolder(ctx context.Context) error {
+	if !sharesPID(r.Config) {
+		return nil
+	}
+	spec := r.holderSpec()
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return err
+	}
+	r.undo.add(r.endHolder)
+	r.holder, err = r.manager.Containers.Create(ctx, &container.Request{
+		Namespace: holderNamespace, ID: r.ID, Spec: text, Parsed: spec, CgroupDriver: r.handler.CgroupDriver, NoNewKeyring: true,
+	})
+	if err == nil {
+		err = r.holder.Start(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("pid namespace: %w", err)
+	}
+	return nil
+}
+
+func (r *running) holderSpec() *specs.Spec {
+	pod := r.spec()
+	spaces := []specs.LinuxNamespace{{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}}
+	for kind, path := range pod.Namespaces {
+		spaces = append(spaces, specs.LinuxNamespace{Type: kind, Path: path})
+	}
+	return &specs.Spec{
+		Version: specs.Version,
+		Root:    &specs.Root{Path: "rootfs"},
+		Process: &specs.Process{
+			Args: []string{holderInit, "hold"}, Cwd: "/", NoNewPrivileges: true, Env: []string{"GOMAXPROCS=1", "GOGC=off"},
+			Capabilities: &specs.LinuxCapabilities{},
+		},
+		Mounts: []specs.Mount{{Destination: holderInit, Source: r.manager.Init, Type: "bind", Options: []string{"bind", "ro", "nosuid", "nodev"}}},
+		Linux: &specs.Linux{
+			Namespaces: spaces, UIDMappings: pod.UIDMappings, GIDMappings: pod.GIDMappings,
+			CgroupsPath: r.manager.Specs.CgroupsPath(r.cgroupParent(), r.ID),
+		},
+	}
+}
+
+// endHolder ends the process, and with it what runs in the namespace. nil when there is none.
+func (s *Sandbox) endHolder(ctx context.Context) error {
+	h, err := s.manager.Containers.Get(holderNamespace, s.ID)
+	if errors.Is(err, errdefs.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := h.Kill(unix.SIGKILL, true); err != nil && !errors.Is(err, errdefs.ErrNotFound) {
+		return err
+	}
+	if h.Status().State != container.Created {
+		if _, err := h.Wait(ctx); err != nil {
+			return err
+		}
+	}
+	_, err = h.Delete(ctx)
+	return err
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pod
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/sardine-run/sardine/internal/network"
+)
+
+// Directories of the records, and files in the directory that each sandbox and container has there.
+const (
+	sandboxesDir   = "sandboxes"
+	containersDir  = "containers"
+	recordName     = "record.json"
+	specName       = "config.json"
+	hostsName      = "hosts"
+	hostnameName   = "hostname"
+	resolvConfName = "resolv.conf"
+)
+
+// sandboxRecord is what a later daemon needs to go on with a sandbox. It is written before
+// anything is made, when the sandbox is ready, and when it is stopped.
+type sandboxRecord struct {
+	ID      string          `json:"id"`
+	Handler string          `json:"handler"`
+	Config  []byte          `json:"config"` // runtime.PodSandboxConfig
+	Created time.Time       `json:"created"`
+	Phase   phase           `json:"phase"`
+	Network *network.Result `json:"network,omitempty"`
+	Labels  seLabels        `json:"labels"`
+}
+
+// containerRecord is the same for a container. It is written when it is created, before and after
+// it is started, when it has ended and when it is updated.
+type containerRecord struct {
+	ID         string    `json:"id"`
+	Sandbox    string    `json:"sandbox"`
+	Config     []byte    `json:"config"` // runtime.ContainerConfig
+	User       []byte    `json:"user,omitempty"`
+	Image      imageUsed `json:"image"`
+	StopSignal string    `json:"stopSignal,omitempty"`
+	Volumes    []volume  `json:"volumes,omitempty"`
+	Created    time.Time `json:"created"`
+	Status     status    `json:"status"`
+}
+
+// writeRecord puts v into the record of dir so that a reader sees the old content or the new
+// one, also after a crash at any moment. No fsync: dir is on a tmpfs.
+func writeRecord(dir string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("record: %w", err)
+	}
+	return replaceFile(filepath.Join(dir, recordName), data)
+}
+
+func replaceFile(path string, data []byte) error {
+	temporary := path + ".new"
+	err := os.WriteFile(temporary, data, 0o600)
+	if err == nil {
+		err = os.Rename(temporary, path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("record: %w", err), ignoreMissing(os.Remove(temporary)))
+	}
+	return nil
+}
+
+func readRecord(dir string, v any) error {
+	data, err := os.ReadFile(filepath.Join(dir, recordName))
+	if err == nil {
+		err = json.Unmarshal(data, v)
+	}
+	if err != nil {
+		return fmt.Errorf("record: %w", err)
+	}
+	return nil
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func (s *Sandbox) dir() string   { return filepath.Join(s.manager.State, sandboxesDir, s.ID) }
+func (c *Container) dir() string { return filepath.Join(c.manager.State, containersDir, c.ID) }
+
+// save writes the sandbox's record. mu is held, or s not yet known to others.
+func (s *Sandbox) save() error {
+	config, err := proto.Marshal(s.Config)
+	if err != nil {
+		return fmt.Errorf("record of pod sandbox %s: %w", s.ID, err)
+	}
+	return writeRecord(s.dir(), sandboxRecord{
+		ID: s.ID, Handler: s.HandlerName, Config: config, Created: s.Created, Phase: s.phase, Network: s.network, Labels: s.labels,
+	})
+}
+
+// save writes the container's record. mu is held, or c not yet known to others.
+func (c *Container) save() error {
+	config, err := proto.Marshal(c.Config)
+	if err != nil {
+		return fmt.Errorf("record of container %s: %w", c.ID, err)
+	}
+	r := containerRecord{
+		ID: c.ID, Sandbox: c.Sandbox.ID, Config: config, Image: c.image, StopSignal: c.stopSignal, Volumes: c.volumes, Created: c.Created, Status: c.status,
+	}
+	if c.user != nil {
+		if r.User, err = proto.Marshal(c.user); err != nil {
+			return fmt.Errorf("record of container %s: %w", c.ID, err)
+		}
+	}
+	return writeRecord(c.dir(), r)
+}
+
+func decodeUser(data []byte) (*runtime.ContainerUser, error) {
+	if len(data) == 0 {
+		return nil, nil
+	}
+	user := &runtime.ContainerUser{}
+	return user, proto.Unmarshal(data, user)
+}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pod
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/sardine-run/sardine/internal/container"
+	"github.com/sardine-run/sardine/internal/network"
+	"github.com/sardine-run/sardine/internal/nsstore"
+	"github.com/sardine-run/sardine/internal/podspec"
+)
+
+// phase is where a sandbox is in its life:
+//
+//	making ──▶ ready ──▶ stopped ──▶ (removed)
+//	  │                     ▲
+//	  └──── crash ──────────┘
+type phase string
+
+const (
+	making  phase = "making"
+	ready   phase = "ready"
+	stopped phase = "stopped"
+)
+
+// Sandbox is a pod: what its containers share. Its exported fields do not change; its methods may be called
+// concurrently.
+type Sandbox struct {
+	ID          string
+	HandlerName string
+	Config      *runtime.PodSandboxConfig
+	Created     time.Time
+
+	manager *Manager
+	handler *Handler
+	labels  seLabels
+	spaces  *nsstore.Set
+
+	// op serializes stopping and removing. It is taken before mu.
+	op sync.Mutex
+
+	mu         sync.Mutex // guards what follows
+	phase      phase
+	network    *network.Result
+	holder     *container.Container // of the pid namespace, nil without one
+	containers map[string]*Container
+	resources  *runtime.LinuxContainerResources // as updated last
+	overhead   *runtime.LinuxContainerResources
+}
+
+// seLabels are the SELinux labels of a pod.
+type seLabels struct {
+	Process string `json:"process,omitempty"`
+	Mount   string `json:"mount,omitempty"`
+}
+
+// SandboxStatus is a sandbox at one moment.
+type SandboxStatus struct {
+	Ready   bool
+	Network network.Result
+}
+
+// Status of the sandbox.
+func (s *Sandbox) Status() SandboxStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	status := SandboxStatus{Ready: s.phase == ready && (s.holder == nil || s.holder.Status().State == container.Running)}
+	if s.network != nil {
+		status.Network = *s.network
+	}
+	return status
+}
+
+// Containers lists the containers of the pod, in no order.
+func (s *Sandbox) Containers() []*Container {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*Container, 0, len(s.containers))
+	for _, c := range s.containers {
+		list = append(list, c)
+	}
+	return list
+}
+
+// NetNS is a path of the pod's network namespace, valid in the daemon's lifetime; "" when the pod is in
+// the host's or stopped.
+func (s *Sandbox) NetNS() string {
+	if s.spaces == nil {
+		return ""
+	}
+	return s.spaces.Path(unix.CLONE_NEWNET)
+}
+
+// HostNetwork reports whether the pod is in the host's network.
+func (s *Sandbox) HostNetwork() bool { return hostNetwork(s.Config) }
+
+// security is never nil.
+func security(cfg *runtime.PodSandboxConfig) *runtime.LinuxSandboxSecurityContext {
+	if sc := cfg.GetLinux().GetSecurityContext(); sc != nil {
+		return sc
+	}
+	return &runtime.LinuxSandboxSecurityContext{}
+}
+
+func hostNetwork(cfg *runtime.PodSandboxConfig) bool {
+	return security(cfg).GetNamespaceOptions().GetNetwork() == runtime.NamespaceMode_NODE
+}
+
+// userNamespace returns the options of a pod's own user namespace, nil without one.
+func userNamespace(cfg *runtime.PodSandboxConfig) *runtime.UserNamespace {
+	u := security(cfg).GetNamespaceOptions().GetUsernsOptions()
+	if u == nil || u.Mode != runtime.NamespaceMode_POD {
+		return nil
+	}
+	return u
+}
+
+// sharesPID reports whether the containers of the pod share one pid namespace.
+func sharesPID(cfg *runtime.PodSandboxConfig) bool {
+	return security(cfg).GetNamespaceOptions().GetPid() == runtime.NamespaceMode_POD
+}
+
+// cgroupParent of the pod, "" without.
+func (s *Sandbox) cgroupParent() string { return s.Config.GetLinux().GetCgroupParent() }
+
+// name is unique among the pods of the node.
+func sandboxName(m *runtime.PodSandboxMetadata) string {
+	return strings.Join([]string{m.GetName(), m.GetNamespace(), m.GetUid(), fmt.Sprint(m.GetAttempt())}, "_")
+}
+
+// spec is what containers of the pod are told of it.
+func (s *Sandbox) spec() *podspec.Pod {
+	p := &podspec.Pod{
+		ID: s.ID, Config: s.Config, Namespaces: map[specs.LinuxNamespaceType]string{},
+		Hosts: filepath.Join(s.dir(), hostsName), ResolvConf: filepath.Join(s.dir(), resolvConfName), Hostname: filepath.Join(s.dir(), hostnameName),
+		SHM: shmSource, ProcessLabel: s.labels.Process, MountLabel: s.labels.Mount,
+	}
+	if security(s.Config).GetNamespaceOptions().GetIpc() == runtime.NamespaceMode_NODE {
+		p.SHM = hostSHM
+	}
+	for flag, kind := range namespaceTypes {
+		if path := s.spaces.Path(flag); path != "" {
+			p.Namespaces[kind] = path
+		}
+	}
+	if s.holder != nil {
+		p.Namespaces[specs.PIDNamespace] = fmt.Sprintf("/proc/%d/ns/pid", s.holder.Pid())
+	}
+	if u := userNamespace(s.Config); u != nil {
+		p.UIDMappings, p.GIDMappings = specMappings(u.Uids), specMappings(u.Gids)
+	}
+	return p
+}
+
+// Sources of /dev/shm: the pod's tmpfs, which is no path, and the host's.
+const (
+	shmSource = "pod:shm"
+	hostSHM   = "/dev/shm"
+)
+
+var namespaceTypes = map[uintptr]specs.LinuxNamespaceType{
+	unix.CLONE_NEWNET: specs.NetworkNamespace, unix.CLONE_NEWIPC: specs.IPCNamespace,
+	unix.CLONE_NEWUTS: specs.UTSNamespace, unix.CLONE_NEWUSER: specs.UserNamespace,
+}
+
+func specMappings(ids []*runtime.IDMapping) linuxMappings {
+	var maps linuxMappings
+	for _, m := range ids {
+		maps = append(maps, specs.LinuxIDMapping{ContainerID: m.ContainerId, HostID: m.HostId, Size: m.Length})
+	}
+	return maps
+}
+
+// rootIDs are the host's ids of the pod's root user and group.
+func rootIDs(cfg *runtime.PodSandboxConfig) (uid, gid int) {
+	u := userNamespace(cfg)
+	if u == nil {
+		return 0, 0
+	}
+	return hostID(u.Uids), hostID(u.Gids)
+}
+
+func hostID(maps []*runtime.IDMapping) int {
+	for _, m := range maps {
+		if m.ContainerId == 0 {
+			return int(m.HostId)
+		}
+	}
+	return 0
+}
