@@ -38,7 +38,7 @@ GOLANGCI         := bin/tools/golangci-lint-$(GOLANGCI_VERSION)
 
 # Each starts daemons and compares the node before and after, so one at a time.
 E2E_PACKAGES  := ./test/features/... ./test/e2e/...
-UNIT_PACKAGES  = $(shell go list ./... | grep -v -e /test/e2e -e /test/features)
+UNIT_PACKAGES  = $(shell go list ./... | grep -v -e /test/e2e -e /test/features -e /test/kubelet)
 
 .PHONY: all
 all: bin/sardined bin/sardine bin/sardine-init ## the binaries, in bin/
@@ -73,6 +73,17 @@ bin/tools/.built: bench/tools/go.mod bench/tools/go.sum | deps-build
 	CGO_ENABLED=1 go build -C bench/tools -trimpath -tags '$(STATIC_TAGS)' -ldflags '$(STATIC_LDFLAGS)' -o $(CURDIR)/bin/tools/ tool
 	@touch $@
 
+# Kubernetes' kubelet, to test with: three minutes from nothing.
+KUBELET_VERSION = $(shell sed -n 's|^require k8s.io/kubernetes ||p' test/kubelet/tools/go.mod)
+
+.PHONY: kubelet
+kubelet: bin/tools/.kubelet ## the kubelet that test-kubelet runs
+bin/tools/.kubelet: test/kubelet/tools/go.mod test/kubelet/tools/go.sum | deps-build
+	@mkdir -p bin/tools
+	CGO_ENABLED=0 go build -C test/kubelet/tools -trimpath -o $(CURDIR)/bin/tools/kubelet \
+		-ldflags '-s -w -X k8s.io/component-base/version.gitVersion=$(KUBELET_VERSION)' k8s.io/kubernetes/cmd/kubelet
+	@touch $@
+
 # What the tests run inside containers.
 bin/tools/payload: FORCE
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ ./test/payload
@@ -83,6 +94,10 @@ test-unit: all | deps-test
 	go test -race -timeout 10m $(UNIT_PACKAGES)
 test-e2e: all tools | deps-test
 	go test -p 1 -timeout 15m $(E2E_PACKAGES)
+
+.PHONY: test-kubelet
+test-kubelet: all tools kubelet | deps-test ## a real kubelet runs pods on the daemon, as root
+	go test -timeout 20m ./test/kubelet/...
 
 test-vm: all tools | deps-test ## the end-to-end tests under systemd and cgroup v2, in a virtual machine
 	test/vm/run
