@@ -67,10 +67,12 @@ generate: | deps-build deps-generate ## rebuild the committed eBPF objects from 
 	go generate ./...
 
 .PHONY: tools
-tools: bin/tools/.built bin/tools/payload ## containerd, its shim, ctr and runc, to test with and measure beside
+tools: bin/tools/.built bin/tools/payload ## containerd, runc, CNI plugins, crictl and critest, to test with and measure beside
 bin/tools/.built: bench/tools/go.mod bench/tools/go.sum | deps-build
 	@mkdir -p bin/tools
 	CGO_ENABLED=1 go build -C bench/tools -trimpath -tags '$(STATIC_TAGS)' -ldflags '$(STATIC_LDFLAGS)' -o $(CURDIR)/bin/tools/ tool
+	@# A test binary, which cannot be a tool of the module.
+	CGO_ENABLED=0 go test -C bench/tools -c -trimpath -ldflags '-s -w' -o $(CURDIR)/bin/tools/critest sigs.k8s.io/cri-tools/cmd/critest
 	@touch $@
 
 # Kubernetes' kubelet, to test with: three minutes from nothing.
