@@ -7,6 +7,8 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/sardine-run/sardine/internal/cgroup"
 )
 
 // Update changes the limits of the container: those that r sets.
@@ -26,6 +28,14 @@ func (c *Container) Stats() (proto.Message, error) {
 		return nil, err
 	}
 	return c.cgroup.Stats()
+}
+
+// Usage reads what the container uses, without the counters nobody looks at: it costs a fifth of Stats.
+func (c *Container) Usage(d cgroup.Detail) (*cgroup.Usage, error) {
+	if err := c.need("read the usage", Created, Running, Paused, Stopped); err != nil {
+		return nil, err
+	}
+	return c.cgroup.Usage(d)
 }
 
 // Process is one of the processes in a container.
