@@ -97,3 +97,15 @@ func listed(c *pod.Container, now pod.ContainerStatus) *runtime.Container {
 		State: containerState(now.State), CreatedAt: c.Created.UnixNano(), Labels: c.Config.Labels, Annotations: c.Config.Annotations,
 	}
 }
+
+// HasSandbox reports whether id, or a prefix of it, is of a pod.
+func (s *Service) HasSandbox(id string) bool {
+	_, err := s.Pods.Sandbox(id)
+	return err == nil
+}
+
+// HasContainer reports whether id, or a prefix of it, is of a container.
+func (s *Service) HasContainer(id string) bool {
+	_, err := s.Pods.Container(id)
+	return err == nil
+}

@@ -145,6 +145,7 @@ func (r *Runtime) openLauncher(cfg *container.Config, path string) error {
 		}
 		path = filepath.Join(filepath.Dir(self), "sardine-init")
 	}
+	r.init = path
 	launcher, err := launch.New(path)
 	if err != nil {
 		return fmt.Errorf(`%w (install sardine-init beside the daemon or set plugins."io.containerd.runtime.v2.task".sardine.init)`, err)

@@ -24,11 +24,24 @@ type Runtime struct {
 	mounts     mount.Manager // nil: none is configured
 	defaults   Options
 	version    string
+	init       string // path of sardine-init
 	publisher  *publisher
 	closers    []func() error // what Close ends, the last one first
 }
 
 var _ runtime.PlatformRuntime = (*Runtime)(nil)
+
+// Engine is what runs the containers, for those who have another door to them.
+type Engine struct {
+	Containers *container.Manager
+	Init       string // path of sardine-init
+	StockRunc  bool   // containers of the runtime io.containerd.runc.v2 are the shim's, by configuration
+}
+
+// Engine of the runtime.
+func (r *Runtime) Engine() Engine {
+	return Engine{Containers: r.containers, Init: r.init, StockRunc: r.names.stockRunc == stockShim}
+}
 
 // ID of the runtime, as containerd's own has it.
 func (r *Runtime) ID() string { return plugins.RuntimePluginV2.String() + ".task" }
