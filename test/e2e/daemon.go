@@ -65,6 +65,8 @@ type settings struct {
 	env     []string
 	runtime string
 	ignore  func(testnode.Leak) bool
+	root    string
+	cri     bool
 }
 
 // Option changes how a daemon is started.
@@ -86,6 +88,12 @@ func WithRuntime(name string) Option { return func(s *settings) { s.runtime = na
 func WithLeaksIgnored(ignore func(testnode.Leak) bool) Option {
 	return func(s *settings) { s.ignore = ignore }
 }
+
+// WithRoot puts the daemon's root elsewhere, on a file system of its own for example.
+func WithRoot(dir string) Option { return func(s *settings) { s.root = dir } }
+
+// WithCRI has the daemon serve CRI too.
+func WithCRI() Option { return func(s *settings) { s.cri = true } }
 
 // daemons numbers the daemons of this process, to name what is theirs.
 var daemons atomic.Int64
@@ -128,6 +136,9 @@ func newDaemon(t testing.TB, options ...Option) *Daemon {
 		option(&d.settings)
 	}
 	d.Runtime = d.settings.runtime
+	if d.settings.root != "" {
+		d.Root = d.settings.root
+	}
 	return d
 }
 
@@ -164,11 +175,15 @@ func (d *Daemon) mountBPF() {
 
 func (d *Daemon) writeConfig() {
 	d.t.Helper()
+	disabled := `"io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"`
+	if d.settings.cri {
+		disabled = ""
+	}
 	config := fmt.Sprintf(`version = 4
 root = %q
 state = %q
 imports = []
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"]
+disabled_plugins = [%s]
 [debug]
 level = "debug"
 [plugins."io.containerd.server.v1.grpc"]
@@ -185,7 +200,7 @@ socket_dir = %q
 path = %q
 [plugins."io.containerd.runtime.v2.task".sardine]
 bpf_dir = %q
-`, d.Root, d.State, d.Address, d.Address+".ttrpc", d.Dir+"/nri.sock", d.Dir+"/nri", d.Dir+"/nri.d", d.Dir+"/s", d.Dir+"/opt", d.bpf)
+`, d.Root, d.State, disabled, d.Address, d.Address+".ttrpc", d.Dir+"/nri.sock", d.Dir+"/nri", d.Dir+"/nri.d", d.Dir+"/s", d.Dir+"/opt", d.bpf)
 	if err := os.WriteFile(d.Config, []byte(config+d.settings.config), 0o600); err != nil {
 		d.t.Fatal(err)
 	}
