@@ -2,4 +2,8 @@
 
 // Package stream serves the sessions with containers that last: exec, attach and port forwarding, over
 // the kubelet's streaming protocols, and ExecSync, a session with a buffer at its end.
+//
+// A session ends with its client's connection. Then its input ends, its output has no reader any
+// more, and its terminal is hung up; the process itself is not killed. Only ExecSync kills, when
+// its time is over or its caller has gone: the process and all that it has started.
 package stream

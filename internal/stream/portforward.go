@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+	"golang.org/x/sys/unix"
+	"k8s.io/streaming/pkg/httpstream"
+
+	"github.com/sardine-run/sardine/internal/kernel"
+)
+
+// connectTime bounds the connection to a port that does not answer.
+const connectTime = 10 * time.Second
+
+// PortForward connects stream with a port of the pod's loopback interface, until both
+// directions have ended or the client has gone.
+func (r runtime) PortForward(_ context.Context, id string, port int32, stream io.ReadWriteCloser) error {
+	if !r.enter() {
+		return fmt.Errorf("the server is shutting down: %w", errdefs.ErrUnavailable)
+	}
+	defer r.working.Done()
+	if err := checkPort(port); err != nil {
+		return err
+	}
+	ctx := r.contextOf(stream)
+	conn, err := r.dial(ctx, id, port)
+	if err != nil {
+		return err
+	}
+	if err := r.forward(ctx, conn, stream); err != nil {
+		// The port was reached: that the program there resets a connection is between it
+		// and the client, who would take an error for the end of all forwarding.
+		log.L.WithError(err).WithField("sandbox", id).Debugf("forward to port %d", port)
+	}
+	return nil
+}
+
+func checkPort(port int32) error {
+	if port < 1 || port > math.MaxUint16 {
+		return fmt.Errorf("port %d: is not a TCP port: %w", port, errdefs.ErrInvalidArgument)
+	}
+	return nil
+}
+
+// dial connects to the port inside the pod's network namespace.
+func (s *Server) dial(ctx context.Context, id string, port int32) (conn *net.TCPConn, err error) {
+	ns, err := s.containers.NetNS(id)
+	if err != nil {
+		return nil, err
+	}
+	if ns == nil {
+		conn, err = connect(ctx, port)
+	} else {
+		defer ns.Close()
+		kernel.OnThread(func() {
+			if err = kernel.Setns(int(ns.Fd()), unix.CLONE_NEWNET, "network namespace"); err == nil {
+				conn, err = connect(ctx, port)
+			}
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pod sandbox %s: %w", id, err)
+	}
+	return conn, nil
+}
+
+// connect tries IPv4 first, as the kubelet's other runtimes do. The addresses are numbers, one after the
+// other: then the net package makes the sockets on the calling thread, in whose network
+// namespace they belong for good.
+func connect(ctx context.Context, port int32) (*net.TCPConn, error) {
+	dialer := net.Dialer{Timeout: connectTime}
+	var errs []error
+	for _, loopback := range []string{"127.0.0.1", "::1"} {
+		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(loopback, strconv.Itoa(int(port))))
+		if err == nil {
+			return conn.(*net.TCPConn), nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, fmt.Errorf("%w: %w", errors.Join(errs...), errdefs.ErrUnavailable)
+}
+
+// forward copies both ways and closes conn. The end of one direction is passed on and does
+// not end the other, where the protocol can tell them apart: SPDY can.
+func (s *Server) forward(ctx context.Context, conn *net.TCPConn, stream io.ReadWriteCloser) error {
+	defer conn.Close()
+	duplex, ok := stream.(httpstream.Stream)
+	if ok {
+		defer duplex.Reset() // what still comes is dropped: unread it would hold up the other streams
+	}
+	sent := make(chan error, 1) // to the pod
+	if !s.spawn(func() {
+		_, err := io.Copy(conn, stream)
+		sent <- errors.Join(err, conn.CloseWrite())
+	}) {
+		return context.Canceled
+	}
+	received := make(chan error, 1)
+	if !s.spawn(func() {
+		_, err := io.Copy(stream, conn)
+		if ok {
+			err = errors.Join(err, duplex.Close())
+		}
+		received <- err
+	}) {
+		return context.Canceled
+	}
+	for range 2 {
+		var err error
+		select {
+		case err = <-sent:
+		case err = <-received:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err != nil || !ok {
+			return err
+		}
+	}
+	return nil
+}
