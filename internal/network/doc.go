@@ -2,7 +2,12 @@
 
 // Package network attaches pods to networks with CNI plugins.
 //
-// The configuration directory is watched; what was attached is recorded, so that a later
-// daemon can detach it, and a DEL that failed is tried again until it succeeds: no address
-// leaks.
+// libcni runs the plugin chains; what is around it is here. The configuration directory
+// is read again whenever it has changed. What is about to be attached is recorded before
+// the first plugin runs, with the configuration it is attached by, so that a later daemon
+// can detach it although the configuration has changed or gone. A DEL that failed is
+// tried again until it succeeds: no address leaks.
+//
+// Specification: https://www.cni.dev/docs/spec/ (1.1.0), conventions for Kubernetes:
+// https://www.cni.dev/docs/conventions/.
 package network

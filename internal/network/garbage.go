@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package network
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+	"github.com/containernetworking/cni/libcni"
+	"github.com/containernetworking/cni/pkg/types"
+	"github.com/containernetworking/cni/pkg/version"
+)
+
+const (
+	// garbageEvery is after how many pods attached or detached plugins collect garbage.
+	garbageEvery = 1000
+	// garbageWait is how long collection may keep pods waiting before it begins.
+	garbageWait = 5 * time.Second
+	// garbageTime bounds the plugins of one network.
+	garbageTime = 30 * time.Second
+)
+
+// garbage has plugins collected for when enough has changed.
+type garbage struct {
+	changes atomic.Int64
+	wanted  chan struct{}
+}
+
+func newGarbage() *garbage { return &garbage{wanted: make(chan struct{}, 1)} }
+
+func (g *garbage) want() {
+	select {
+	case g.wanted <- struct{}{}:
+	default:
+	}
+}
+
+// changed counts a pod attached or detached.
+func (n *Networks) changed() {
+	if n.garbage.changes.Add(1)%garbageEvery == 0 {
+		n.garbage.want()
+	}
+}
+
+// Keep implements Attacher. What happens is done in the background. Sandboxes that were set up by this
+// daemon are kept whether ids has them or not.
+func (n *Networks) Keep(ctx context.Context, ids []string) {
+	for _, id := range n.inherited {
+		if !slices.Contains(ids, id) {
+			log.G(ctx).WithField("sandbox", id).Info("cni: its sandbox is gone, so it is detached")
+			n.retries.addNow(id)
+		}
+	}
+	n.inherited = nil
+	n.garbage.want()
+}
+
+// adopt makes records of what only libcni's cache knows: after a reboot the records on tmpfs are gone,
+// but addresses that plugins noted on a disk are still taken.
+func (n *Networks) adopt() {
+	cached, err := n.cni.GetCachedAttachments("")
+	if err != nil {
+		log.L.WithError(err).Warn("cni: results of an earlier daemon cannot be read")
+	}
+	found := map[string]*record{}
+	for _, c := range cached {
+		if r, err := recordOf(c, found[c.ContainerID]); err != nil {
+			log.L.WithError(err).WithField("sandbox", c.ContainerID).Warn("cni: a result of an earlier daemon is unusable")
+		} else {
+			found[r.ID] = r
+		}
+	}
+	for _, r := range found {
+		if err := n.records.create(r); err != nil && !errdefs.IsAlreadyExists(err) {
+			log.L.WithError(err).Warn("cni: a result of an earlier daemon is lost")
+		}
+	}
+}
+
+// recordOf makes a record of a cached result, or adds it to the sandbox's.
+func recordOf(c *libcni.NetworkAttachment, r *record) (*record, error) {
+	if r == nil {
+		r = &record{ID: c.ContainerID, Args: c.CniArgs}
+		var err error
+		if r.Capabilities, err = rawValues(c.CapabilityArgs); err != nil {
+			return nil, err
+		}
+	}
+	more := *r
+	more.Networks = append(slices.Clone(r.Networks), recordedNetwork{Interface: c.IfName, Config: c.Config})
+	slices.SortFunc(more.Networks, func(a, b recordedNetwork) int { return strings.Compare(a.Interface, b.Interface) })
+	text, err := json.Marshal(&more)
+	if err != nil {
+		return nil, err
+	}
+	return parseRecord(text)
+}
+
+// collect runs GC when it is wanted, until ctx ends.
+func (n *Networks) collect(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.garbage.wanted:
+		}
+		networks := n.collectable()
+		if len(networks) == 0 {
+			continue
+		}
+		began := time.Now()
+		err := n.gc(ctx, networks)
+		n.counter.count(&n.counter.metrics.GC, began, err)
+		if err != nil && ctx.Err() == nil {
+			log.G(ctx).WithError(err).Warn("cni: plugins failed to collect garbage")
+		}
+	}
+}
+
+// collectable are the configured networks that have the verb, by name.
+func (n *Networks) collectable() map[string]*network {
+	networks := map[string]*network{}
+	for _, d := range append(slices.Collect(maps.Values(n.handlers)), n.standard) {
+		for _, net := range d.current().networks {
+			if ok, err := version.GreaterThanOrEqualTo(net.list.CNIVersion, "1.1.0"); ok && err == nil && !net.list.DisableGC {
+				networks[net.list.Name] = net
+			}
+		}
+	}
+	return networks
+}
+
+// gc tells the plugins of each network which attachments are valid, while none is made or undone.
+func (n *Networks) gc(ctx context.Context, networks map[string]*network) error {
+	wait, cancel := context.WithTimeout(ctx, garbageWait)
+	defer cancel()
+	leave, err := n.gate.alone(wait)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	valid, err := n.valid()
+	if err != nil {
+		return err
+	}
+	// A cache without results: libcni would itself detach what it finds there, in namespaces
+	// by paths that may lead elsewhere by now.
+	plugins := libcni.NewCNIConfigWithCacheDir(n.config.BinDirs, n.records.dir, &runner{})
+	var errs []error
+	for name, net := range networks {
+		attachments := append([]types.GCAttachment{}, valid[name]...)
+		ctx, cancel := context.WithTimeout(ctx, garbageTime)
+		errs = append(errs, plugins.GCNetworkList(ctx, net.list, &libcni.GCArgs{ValidAttachments: attachments}))
+		cancel()
+	}
+	return errors.Join(errs...)
+}
+
+// valid lists attachments by network: ours, and those that other runtimes have in their caches.
+func (n *Networks) valid() (map[string][]types.GCAttachment, error) {
+	valid := map[string][]types.GCAttachment{}
+	ids, err := n.records.ids()
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if n.retries.has(id) {
+			continue
+		}
+		r, err := n.records.read(id)
+		if err != nil {
+			return nil, err
+		}
+		networks, err := r.networks()
+		if err != nil {
+			return nil, err
+		}
+		for _, net := range networks {
+			valid[net.list.Name] = append(valid[net.list.Name], types.GCAttachment{ContainerID: id, IfName: net.ifName})
+		}
+	}
+	return valid, n.validOfOthers(valid)
+}
+
+func (n *Networks) validOfOthers(valid map[string][]types.GCAttachment) error {
+	for _, dir := range n.config.OtherCaches {
+		others, err := libcni.NewCNIConfigWithCacheDir(nil, dir, nil).GetCachedAttachments("")
+		if err != nil {
+			return err // better no collection than a wrong one
+		}
+		for _, o := range others {
+			valid[o.Network] = append(valid[o.Network], types.GCAttachment{ContainerID: o.ContainerID, IfName: o.IfName})
+		}
+	}
+	return nil
+}

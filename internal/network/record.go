@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package network
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+	"github.com/containernetworking/cni/libcni"
+	"github.com/containernetworking/cni/pkg/utils"
+)
+
+// record says how to detach a sandbox. It is written before the first plugin runs and removed after
+// the last DEL.
+type record struct {
+	ID           string                     `json:"id"`
+	Args         [][2]string                `json:"args,omitempty"`
+	Capabilities map[string]json.RawMessage `json:"capabilities,omitempty"`
+	Networks     []recordedNetwork          `json:"networks"`
+}
+
+type recordedNetwork struct {
+	Interface string          `json:"interface"`
+	Config    json.RawMessage `json:"config"` // the complete list of plugins
+}
+
+// parseRecord checks all that later code relies on.
+func parseRecord(text []byte) (*record, error) {
+	var r record
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, err
+	}
+	if err := utils.ValidateContainerID(r.ID); err != nil {
+		return nil, err
+	}
+	if len(r.Networks) == 0 {
+		return nil, errors.New("no networks")
+	}
+	_, err := r.networks()
+	return &r, err
+}
+
+// networks are in the order in which they were attached.
+func (r *record) networks() ([]*network, error) {
+	networks := make([]*network, len(r.Networks))
+	for i, n := range r.Networks {
+		if err := utils.ValidateInterfaceName(n.Interface); err != nil {
+			return nil, err
+		}
+		list, err := parseList(n.Config)
+		if err != nil {
+			return nil, fmt.Errorf("network of %s: %w", n.Interface, err)
+		}
+		networks[i] = &network{list: list, ifName: n.Interface}
+	}
+	return networks, nil
+}
+
+// runtimeConf is what libcni wants to know beside the network.
+func (r *record) runtimeConf(ifName, netns string) *libcni.RuntimeConf {
+	conf := &libcni.RuntimeConf{ContainerID: r.ID, NetNS: netns, IfName: ifName, Args: r.Args}
+	if len(r.Capabilities) > 0 {
+		conf.CapabilityArgs = make(map[string]any, len(r.Capabilities))
+		for name, value := range r.Capabilities {
+			conf.CapabilityArgs[name] = value
+		}
+	}
+	return conf
+}
+
+// store keeps records in a directory: ID.json, and beside it ID.detach once it was tried in vain
+// to detach. Nothing is synchronized: the directory is on tmpfs.
+type store struct {
+	dir string
+}
+
+const (
+	recordSuffix = ".json"
+	detachSuffix = ".detach"
+	newSuffix    = ".new"
+)
+
+func (s store) path(id, suffix string) string { return filepath.Join(s.dir, id+suffix) }
+
+// create writes a new record. It is no harm when a crash leaves a part of it: no plugin ran
+// then. ErrAlreadyExists.
+func (s store) create(r *record) error {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("network record of pod sandbox %s: %w: %w", r.ID, err, errdefs.ErrInternal)
+	}
+	f, err := os.OpenFile(s.path(r.ID, recordSuffix), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("pod sandbox %s has a network already: %w", r.ID, errdefs.ErrAlreadyExists)
+	}
+	if err != nil {
+		return fmt.Errorf("network record of pod sandbox %s: %w: %w", r.ID, err, errdefs.ErrInternal)
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(fmt.Errorf("network record of pod sandbox %s: %w: %w", r.ID, err, errdefs.ErrInternal),
+			os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// replace writes a record anew, at once for every reader.
+func (s store) replace(r *record) error {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	temporary := s.path(r.ID, newSuffix)
+	if err := os.WriteFile(temporary, text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temporary, s.path(r.ID, recordSuffix))
+}
+
+// read returns the record of a sandbox. ErrNotFound when it has none.
+func (s store) read(id string) (*record, error) {
+	if err := utils.ValidateContainerID(id); err != nil {
+		return nil, fmt.Errorf("pod sandbox %q: %w: %w", id, err, errdefs.ErrInvalidArgument)
+	}
+	text, err := os.ReadFile(s.path(id, recordSuffix))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("pod sandbox %s has no network: %w", id, errdefs.ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("network record of pod sandbox %s: %w: %w", id, err, errdefs.ErrInternal)
+	}
+	r, err := parseRecord(text)
+	if err == nil && r.ID != id {
+		err = fmt.Errorf("is of %s", r.ID)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("network record of pod sandbox %s: %w: %w", id, err, errdefs.ErrDataLoss)
+	}
+	return r, nil
+}
+
+// remove forgets a sandbox. The mark goes last, since a mark alone means nothing.
+func (s store) remove(id string) error {
+	for _, suffix := range []string{recordSuffix, detachSuffix} {
+		if err := os.Remove(s.path(id, suffix)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("network record of pod sandbox %s: %w: %w", id, err, errdefs.ErrInternal)
+		}
+	}
+	return nil
+}
+
+// mark notes that a sandbox is to be detached whoever else wants to know of it.
+func (s store) mark(id string) error {
+	return os.WriteFile(s.path(id, detachSuffix), nil, 0o600)
+}
+
+// ids lists the recorded sandboxes.
+func (s store) ids() ([]string, error) {
+	names, err := s.list()
+	return names[recordSuffix], err
+}
+
+// list sorts the ids of the directory's files by suffix.
+func (s store) list() (map[string][]string, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("network records: %w: %w", err, errdefs.ErrInternal)
+	}
+	ids := map[string][]string{}
+	for _, e := range entries {
+		suffix := filepath.Ext(e.Name())
+		ids[suffix] = append(ids[suffix], strings.TrimSuffix(e.Name(), suffix))
+	}
+	return ids, nil
+}
+
+// load removes what a crash left half-written, and lists the sandboxes that are marked.
+func (s store) load() (marked []string, err error) {
+	names, err := s.list()
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range names[newSuffix] {
+		os.Remove(s.path(id, newSuffix))
+	}
+	ids := slices.DeleteFunc(names[recordSuffix], func(id string) bool { return !s.usable(id) })
+	for _, id := range names[detachSuffix] {
+		if slices.Contains(ids, id) {
+			marked = append(marked, id)
+		} else {
+			os.Remove(s.path(id, detachSuffix))
+		}
+	}
+	return marked, nil
+}
+
+// usable drops a record that cannot be read. Where plugins have run, libcni's cache has the
+// same in other words, and Keep finds it there.
+func (s store) usable(id string) bool {
+	_, err := s.read(id)
+	if err == nil {
+		return true
+	}
+	log.L.WithError(err).Warn("cni: a record is dropped")
+	os.Remove(s.path(id, recordSuffix))
+	return false
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+	"github.com/containernetworking/cni/libcni"
+)
+
+// Teardown implements Attacher.
+func (n *Networks) Teardown(ctx context.Context, id, netns string) error {
+	began := time.Now()
+	err := n.teardown(ctx, id, netns)
+	n.counter.count(&n.counter.metrics.Teardown, began, err)
+	return err
+}
+
+// teardown is what both Teardown and the background do.
+func (n *Networks) teardown(ctx context.Context, id, netns string) error {
+	ctx, cancel := context.WithTimeout(ctx, n.config.Timeout)
+	defer cancel()
+	unlock, err := n.locks.lock(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r, err := n.records.read(id)
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	leave, err := n.gate.enter(ctx)
+	if err != nil {
+		n.later(id)
+		return err
+	}
+	defer leave()
+	if err := n.detach(ctx, r, netns); err != nil {
+		return fmt.Errorf("network of pod sandbox %s: %w", id, err)
+	}
+	n.changed()
+	return nil
+}
+
+// detach runs DEL for all networks of a record, in reverse order, with the configuration that
+// ADD had. One that fails keeps none of the others: it stays recorded, and is tried again later.
+func (n *Networks) detach(ctx context.Context, r *record, netns string) error {
+	networks, err := r.networks()
+	if err != nil {
+		return fmt.Errorf("network record: %w: %w", err, errdefs.ErrDataLoss)
+	}
+	var left []recordedNetwork
+	var errs []error
+	for i := len(networks) - 1; i >= 0; i-- {
+		net := networks[i]
+		if err := n.cni.DelNetworkList(ctx, net.list, r.runtimeConf(net.ifName, netns)); err != nil {
+			errs = append(errs, classify(net, err))
+			left = append(left, r.Networks[i])
+		}
+	}
+	if len(errs) == 0 {
+		n.retries.drop(r.ID)
+		return n.records.remove(r.ID)
+	}
+	if len(left) < len(r.Networks) {
+		slices.Reverse(left)
+		rest := *r
+		rest.Networks = left
+		errs = append(errs, n.records.replace(&rest))
+	}
+	n.later(r.ID)
+	return errors.Join(errs...)
+}
+
+// later has the background detach a sandbox.
+func (n *Networks) later(id string) {
+	if err := n.records.mark(id); err != nil {
+		log.L.WithError(err).WithField("sandbox", id).
+			Warn("cni: a daemon that starts later may not know that this is to be detached")
+	}
+	n.retries.add(id)
+}
+
+// again is one more try, from the background. The namespace may be gone by now and its
+// path may lead to another, so no path is given: the plugins release what is on the host, and
+// interfaces end with the namespace.
+func (n *Networks) again(ctx context.Context, id string) error {
+	n.counter.retried()
+	return n.teardown(ctx, id, "")
+}
+
+// Check implements Attacher.
+func (n *Networks) Check(ctx context.Context, id, netns string) error {
+	began := time.Now()
+	err := n.check(ctx, id, netns)
+	n.counter.count(&n.counter.metrics.Check, began, err)
+	return err
+}
+
+func (n *Networks) check(ctx context.Context, id, netns string) error {
+	ctx, cancel := context.WithTimeout(ctx, n.config.Timeout)
+	defer cancel()
+	unlock, err := n.locks.lock(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r, err := n.records.read(id)
+	if err != nil {
+		return err
+	}
+	networks, err := r.networks()
+	if err != nil {
+		return err
+	}
+	checked := 0
+	for _, net := range networks {
+		err := n.cni.CheckNetworkList(ctx, net.list, r.runtimeConf(net.ifName, netns))
+		if errors.Is(err, libcni.ErrorCheckNotSupp) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("network of pod sandbox %s: %w", id, classify(net, err))
+		}
+		checked++
+	}
+	if checked == 0 {
+		return fmt.Errorf("network of pod sandbox %s: CHECK is not in CNI before 0.4.0: %w", id, errdefs.ErrNotImplemented)
+	}
+	return nil
+}
