@@ -25,17 +25,26 @@ var commands = map[string]struct {
 }
 
 func main() {
-	if len(os.Args) < 2 {
-		usage()
+	run, args := calledAs(), os.Args[1:]
+	if run == nil {
+		run, args = commanded(args)
 	}
-	command, ok := commands[os.Args[1]]
-	if !ok {
-		usage()
-	}
-	if err := command.run(os.Args[2:]); err != nil {
+	if err := run(args); err != nil {
 		fmt.Fprintln(os.Stderr, "payload:", err)
 		os.Exit(1)
 	}
+}
+
+// commanded returns what the first argument asks for, and the others.
+func commanded(args []string) (func([]string) error, []string) {
+	if len(args) < 1 {
+		usage()
+	}
+	command, ok := commands[args[0]]
+	if !ok {
+		usage()
+	}
+	return command.run, args[1:]
 }
 
 func usage() {

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+)
+
+// names are the programs that payload is when it is called like them: stand-ins
+// for those of the images that Kubernetes' tests use.
+var names = map[string]func(args []string) error{
+	"nginx":     serveAsMaster,
+	masterTitle: serveWeb,
+	"httpd":     serveWeb,
+	"nnp":       printEffectiveUser,
+	"ipcs":      listSharedMemory,
+	"pause":     pause,
+}
+
+// calledAs returns what to run by the name of the program, nil for payload's own.
+func calledAs() func(args []string) error { return names[filepath.Base(os.Args[0])] }
