@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -67,6 +66,7 @@ type settings struct {
 	ignore  func(testnode.Leak) bool
 	root    string
 	cri     bool
+	place   *Place
 }
 
 // Option changes how a daemon is started.
@@ -94,6 +94,9 @@ func WithRoot(dir string) Option { return func(s *settings) { s.root = dir } }
 
 // WithCRI has the daemon serve CRI too.
 func WithCRI() Option { return func(s *settings) { s.cri = true } }
+
+// In runs the daemon in a place.
+func In(place *Place) Option { return func(s *settings) { s.place = place } }
 
 // daemons numbers the daemons of this process, to name what is theirs.
 var daemons atomic.Int64
@@ -230,21 +233,8 @@ func (d *Daemon) launch() error {
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	d.exited = make(chan struct{})
 	started := make(chan error)
-	go own(d.cmd, started, d.exited)
+	go own(d.cmd, d.settings.place, started, d.exited)
 	return <-started
-}
-
-// own starts a command and waits for it on a thread of its own: the kernel
-// sends the parent death signal when the starting thread ends, not the process.
-func own(cmd *exec.Cmd, started chan<- error, exited chan<- struct{}) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	defer close(exited)
-	err := cmd.Start()
-	started <- err
-	if err == nil {
-		_ = cmd.Wait() // the state says more, and tests kill it anyway
-	}
 }
 
 var errExited = errors.New("the daemon exited")
