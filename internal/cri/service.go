@@ -22,6 +22,9 @@ type Config struct {
 	Stats    *podstats.Reader
 	Version  string // of the runtime
 
+	// LayerMount is the mount point of the file system of writable layers.
+	LayerMount string
+
 	SystemdCgroup bool // how the kubelet is to name cgroups
 	// Features of the handlers of this runtime.
 	Features runtime.RuntimeHandlerFeatures

@@ -15,6 +15,7 @@ import (
 	"github.com/sardine-run/sardine/internal/container"
 	"github.com/sardine-run/sardine/internal/image"
 	"github.com/sardine-run/sardine/internal/podlog"
+	"github.com/sardine-run/sardine/internal/podstats"
 	"github.com/sardine-run/sardine/internal/stdio"
 )
 
@@ -54,6 +55,9 @@ type Container struct {
 	Sandbox *Sandbox
 	Config  *runtime.ContainerConfig
 	Created time.Time
+
+	// History is podstats' own.
+	History podstats.History
 
 	manager    *Manager
 	image      imageUsed

@@ -36,10 +36,14 @@ func (r *running) writeFiles(context.Context) error {
 	if err != nil {
 		return err
 	}
+	uid, gid := rootIDs(r.Config)
 	for name, content := range map[string][]byte{
 		resolvConfName: resolv, hostsName: hosts, hostnameName: []byte(r.hostname() + "\n"),
 	} {
 		if err := os.WriteFile(filepath.Join(r.dir(), name), content, 0o644); err != nil {
+			return fmt.Errorf("file of the pod: %w", err)
+		}
+		if err := os.Chown(filepath.Join(r.dir(), name), uid, gid); err != nil {
 			return fmt.Errorf("file of the pod: %w", err)
 		}
 	}

@@ -4,6 +4,7 @@ package pod
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"github.com/sardine-run/sardine/internal/network"
 	"github.com/sardine-run/sardine/internal/nsstore"
 	"github.com/sardine-run/sardine/internal/podspec"
+	"github.com/sardine-run/sardine/internal/podstats"
 )
 
 // phase is where a sandbox is in its life:
@@ -39,6 +41,9 @@ type Sandbox struct {
 	HandlerName string
 	Config      *runtime.PodSandboxConfig
 	Created     time.Time
+
+	// History is podstats' own.
+	History podstats.History
 
 	manager *Manager
 	handler *Handler
@@ -98,6 +103,14 @@ func (s *Sandbox) NetNS() string {
 		return ""
 	}
 	return s.spaces.Path(unix.CLONE_NEWNET)
+}
+
+// NetNSFile is the descriptor behind NetNS, nil when there is none. It stays the pod's.
+func (s *Sandbox) NetNSFile() *os.File {
+	if s.spaces == nil {
+		return nil
+	}
+	return s.spaces.File(unix.CLONE_NEWNET)
 }
 
 // HostNetwork reports whether the pod is in the host's network.

@@ -37,6 +37,9 @@ func App() (*cli.Command, error) {
 	if err := ReplaceTaskRuntime(taskRuntime); err != nil {
 		return nil, err
 	}
+	if err := replaceCRI(); err != nil {
+		return nil, err
+	}
 	registerTrimmer()
 	app := command.App()
 	app.Name = "sardined"

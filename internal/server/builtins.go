@@ -2,8 +2,8 @@
 
 package server
 
-// The plugins of containerd's own Linux build, less its CRI server. Each
-// registers itself when imported. TestBuiltins compares the result with the
+// The plugins of containerd's own Linux build. Each registers itself when
+// imported. TestBuiltins compares the result with the
 // list containerd ships.
 import (
 	_ "github.com/containerd/containerd/api/types/runc/options"
@@ -12,6 +12,9 @@ import (
 	_ "github.com/containerd/containerd/v2/core/runtime/v2"
 	_ "github.com/containerd/containerd/v2/pkg/tracing/plugin"
 	_ "github.com/containerd/containerd/v2/plugins/content/local/plugin"
+	_ "github.com/containerd/containerd/v2/plugins/cri"
+	_ "github.com/containerd/containerd/v2/plugins/cri/images"
+	_ "github.com/containerd/containerd/v2/plugins/cri/runtime"
 	_ "github.com/containerd/containerd/v2/plugins/diff/erofs/plugin"
 	_ "github.com/containerd/containerd/v2/plugins/diff/walking/plugin"
 	_ "github.com/containerd/containerd/v2/plugins/events"

@@ -21,9 +21,8 @@ func TestBuiltins(t *testing.T) {
 	stock := importsOf(t, "github.com/containerd/containerd/v2/cmd/containerd/builtins")
 	ours := importsOf(t, "github.com/sardine-run/sardine/internal/server")
 	for _, path := range stock {
-		isCRI := strings.Contains(path, "/plugins/cri")
-		if has := slices.Contains(ours, path); has == isCRI {
-			t.Errorf("%s: imported %v, want %v", path, has, !isCRI)
+		if !slices.Contains(ours, path) {
+			t.Errorf("%s is not imported", path)
 		}
 	}
 	if len(stock) < 40 {

@@ -9,6 +9,8 @@ import (
 	"github.com/containerd/containerd/v2/plugins"
 	"github.com/containerd/plugin"
 	"github.com/containerd/plugin/registry"
+
+	"github.com/sardine-run/sardine/internal/criplugin"
 )
 
 // taskRuntimeID is the id under which containerd's tasks service looks up the
@@ -37,11 +39,25 @@ func ReplaceTaskRuntime(replace func(stock plugin.Registration) plugin.Registrat
 			task.URI(), plugins.RuntimePluginV2, taskRuntimeID)
 	}
 	registrations[i] = task
+	reregister(registrations)
+	return nil
+}
+
+// replaceCRI puts our CRI server in the place of containerd's, under the same conditions.
+func replaceCRI() error {
+	registrations := registry.Graph(nil)
+	if err := criplugin.Take(registrations, Version); err != nil {
+		return err
+	}
+	reregister(registrations)
+	return nil
+}
+
+func reregister(registrations []plugin.Registration) {
 	registry.Reset()
 	for i := range registrations {
 		registry.Register(&registrations[i])
 	}
-	return nil
 }
 
 func indexTaskRuntime(registrations []plugin.Registration) int {

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package criplugin
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+
+	containers "github.com/containerd/containerd/api/services/containers/v1"
+	"github.com/containerd/containerd/v2/plugins"
+	"github.com/containerd/containerd/v2/plugins/services"
+	"github.com/containerd/log"
+	"github.com/containerd/plugin"
+	"google.golang.org/grpc"
+	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/sardine-run/sardine/internal/pod"
+)
+
+// Plugins of containerd that are taken over.
+var (
+	serverURI     = uri(plugins.GRPCPlugin, "cri")
+	runtimeURI    = uri(plugins.CRIServicePlugin, "runtime")
+	imagesURI     = uri(plugins.CRIServicePlugin, "images")
+	podSandboxURI = uri(plugins.PodSandboxPlugin, "podsandbox")
+	containersURI = uri(plugins.ServicePlugin, services.ContainersService)
+)
+
+func uri(t plugin.Type, id string) string { return t.String() + "." + id }
+
+// assembly is what the plugins that are taken over share.
+type assembly struct {
+	version string
+	// The registrations of containerd, whose Config holds what was read from the file when the server is
+	// initialized.
+	stock map[string]plugin.Registration
+	pods  atomic.Pointer[pod.Manager] // for the containers service
+}
+
+// Take puts our CRI server in the place of containerd's in a list of registrations. version is reported
+// to clients.
+func Take(registrations []plugin.Registration, version string) error {
+	a := &assembly{version: version, stock: map[string]plugin.Registration{}}
+	for i := range registrations {
+		r := &registrations[i]
+		a.stock[r.URI()] = *r
+		switch r.URI() {
+		case serverURI:
+			// The task runtime, whose containers pods are made of, and what images stand on.
+			r.Requires = append(slices.Clone(r.Requires), plugins.RuntimePluginV2, plugins.MetadataPlugin, plugins.SnapshotPlugin, plugins.ImageVerifierPlugin)
+			r.InitFn = a.initialize
+		case podSandboxURI:
+			r.InitFn = a.initPodSandbox
+		case containersURI:
+			r.InitFn = a.initContainers
+		}
+	}
+	for _, name := range []string{serverURI, runtimeURI, imagesURI, podSandboxURI, containersURI} {
+		if _, ok := a.stock[name]; !ok {
+			return fmt.Errorf("containerd registered no plugin %s", name)
+		}
+	}
+	return nil
+}
+
+// initPodSandbox makes containerd's own sandbox controller only if a shim's handler needs it: it has goroutines
+// of its own.
+func (a *assembly) initPodSandbox(ic *plugin.InitContext) (any, error) {
+	settings, err := a.runtimeSettings()
+	if err != nil {
+		return nil, err
+	}
+	stockRunc, err := usesStockRunc(ic)
+	if err != nil {
+		return nil, err
+	}
+	if len(shimHandlers(settings, stockRunc)) == 0 {
+		return nil, fmt.Errorf("no runtime handler uses a shim: %w", plugin.ErrSkipPlugin)
+	}
+	return a.stock[podSandboxURI].InitFn(ic)
+}
+
+// initContainers makes containerd's containers service, with the containers of pods in it.
+func (a *assembly) initContainers(ic *plugin.InitContext) (any, error) {
+	instance, err := a.stock[containersURI].InitFn(ic)
+	if err != nil {
+		return nil, err
+	}
+	client, ok := instance.(containers.ContainersClient)
+	if !ok {
+		return nil, fmt.Errorf("containerd's containers service is a %T", instance)
+	}
+	return &containersView{ContainersClient: client, pods: &a.pods}, nil
+}
+
+func (a *assembly) runtimeSettings() (*runtimeSettings, error) {
+	settings := &runtimeSettings{}
+	return settings, convert(a.stock[runtimeURI].Config, settings)
+}
+
+// initialize makes the CRI server.
+func (a *assembly) initialize(ic *plugin.InitContext) (_ any, err error) {
+	b := &builder{assembly: a, ic: ic}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.close())
+		}
+	}()
+	for _, step := range []func() error{
+		b.readSettings, b.findEngine, b.openImages, b.openNetworks, b.openLogs, b.openSpecs, b.openPods, b.openSessions, b.openStock,
+	} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	a.pods.Store(b.pods)
+	ready := ic.RegisterReadiness()
+	defer ready()
+	s := &server{RuntimeServiceServer: b.runtimeService(), ImageServiceServer: b.imageService(), close: b.close}
+	if b.server.DisableTCPService {
+		return s, nil
+	}
+	return tcpServer{s}, nil
+}
+
+// server is the plugin's instance: the two services of CRI.
+type server struct {
+	runtime.RuntimeServiceServer
+	runtime.ImageServiceServer
+	close func() error
+}
+
+var _ io.Closer = (*server)(nil)
+
+// Register adds the services to containerd's gRPC server.
+func (s *server) Register(g *grpc.Server) error {
+	runtime.RegisterRuntimeServiceServer(g, s.RuntimeServiceServer)
+	runtime.RegisterImageServiceServer(g, s.ImageServiceServer)
+	return nil
+}
+
+// Close ends the server. Pods run on.
+func (s *server) Close() error {
+	if err := s.close(); err != nil {
+		log.L.WithError(err).Warn("close the CRI server")
+	}
+	return nil
+}
+
+// tcpServer serves on the TCP socket too.
+type tcpServer struct{ *server }
+
+// RegisterTCP adds the services to containerd's gRPC server on TCP.
+func (s tcpServer) RegisterTCP(g *grpc.Server) error { return s.Register(g) }
+
+// stateDir and rootDir are containerd's own for CRI, so that tools find things where they were.
+func stateDir(ic *plugin.InitContext) string {
+	return filepath.Join(filepath.Dir(ic.Properties[plugins.PropertyStateDir]), serverURI)
+}
+
+func rootDir(ic *plugin.InitContext) string {
+	return filepath.Join(filepath.Dir(ic.Properties[plugins.PropertyRootDir]), serverURI)
+}
