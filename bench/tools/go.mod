@@ -16,6 +16,7 @@ tool (
 	github.com/containernetworking/plugins/plugins/meta/firewall
 	github.com/containernetworking/plugins/plugins/meta/portmap
 	github.com/containernetworking/plugins/plugins/meta/tuning
+	github.com/onsi/ginkgo/v2/ginkgo
 	github.com/opencontainers/runc
 	sigs.k8s.io/cri-tools/cmd/crictl
 )
