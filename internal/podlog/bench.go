@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podlog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sardine-run/sardine/internal/kernel"
+)
+
+const (
+	peekSize = 64 << 10  // what a FIFO holds unless the program has enlarged it
+	outSize  = 256 << 10 // of entries that are written at once
+)
+
+// bench is what it takes to work on a FIFO. A worker has one; Close borrows one.
+type bench struct {
+	null        int // /dev/null, the Hub's
+	read, write int // the scratch pipe, empty between calls
+
+	text   []byte // limit bytes for the start of a line that came before, then peekSize
+	out    []byte
+	header header
+	slot   int // of the journal; -1 without
+}
+
+func newBench(null, limit, slot int) (*bench, error) {
+	read, write, err := kernel.ScratchPipe(peekSize)
+	if err != nil {
+		return nil, err
+	}
+	return &bench{
+		null: null, read: read, write: write, slot: slot,
+		text:   make([]byte, limit+peekSize),
+		out:    make([]byte, 0, max(outSize, limit+2*maxHeader)),
+		header: make(header, 0, maxHeader),
+	}, nil
+}
+
+func (b *bench) close() {
+	unix.Close(b.read)
+	unix.Close(b.write)
+}
+
+// peek returns before followed by what waits in fifo, which stays there. The result is valid
+// until the next call.
+func (b *bench) peek(fifo int, before []byte) (text []byte, waiting int, err error) {
+	head := len(b.text) - peekSize
+	waiting, err = kernel.Tee(fifo, b.write, peekSize)
+	if err != nil {
+		return nil, 0, err
+	}
+	for got := 0; got < waiting; {
+		n, err := unix.Read(b.read, b.text[head+got:head+waiting])
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err == nil && n == 0:
+			err = io.ErrUnexpectedEOF
+			fallthrough
+		case err != nil:
+			return nil, 0, errors.Join(fmt.Errorf("read: %w", err), b.renew())
+		}
+		got += n
+	}
+	start := head - len(before)
+	copy(b.text[start:], before)
+	return b.text[start : head+waiting], waiting, nil
+}
+
+// renew replaces the scratch pipe, which is not empty as it should be.
+func (b *bench) renew() (err error) {
+	b.close()
+	b.read, b.write, err = kernel.ScratchPipe(peekSize)
+	return err
+}
+
+// benches is a pool that keeps as many as there are workers, for those who need one rarely.
+type benches struct {
+	null, limit int
+	journal     *journal
+
+	mu   sync.Mutex
+	idle []*bench
+	keep int
+}
+
+func (p *benches) get() (*bench, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.idle); n > 0 {
+		b := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		return b, nil
+	}
+	slot := p.journal.take()
+	b, err := newBench(p.null, p.limit, slot)
+	if err != nil {
+		p.journal.give(slot)
+	}
+	return b, err
+}
+
+// put gives b back.
+func (p *benches) put(b *bench) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.idle) < p.keep {
+		p.idle = append(p.idle, b)
+		return
+	}
+	p.discard(b)
+}
+
+func (p *benches) discard(b *bench) {
+	b.close()
+	p.journal.give(b.slot)
+}
+
+func (p *benches) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range p.idle {
+		p.discard(b)
+	}
+	p.idle, p.keep = nil, 0
+}
