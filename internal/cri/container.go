@@ -10,6 +10,7 @@ import (
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/sardine-run/sardine/internal/pod"
+	"github.com/sardine-run/sardine/internal/podspec"
 )
 
 // CreateContainer makes a container of a pod.
@@ -104,27 +105,13 @@ func containerStatus(c *pod.Container) *runtime.ContainerStatus {
 		StartedAt: nanoseconds(now.Started), FinishedAt: nanoseconds(now.Finished), ExitCode: now.ExitCode, Reason: now.Reason, Message: now.Message,
 		Image:    &runtime.ImageSpec{Image: now.ImageName, UserSpecifiedImage: c.Config.GetImage().GetUserSpecifiedImage(), RuntimeHandler: c.Config.GetImage().GetRuntimeHandler()},
 		ImageRef: now.ImageRef, ImageId: now.ImageID, Labels: c.Config.Labels, Annotations: c.Config.Annotations, Mounts: c.Config.Mounts,
-		LogPath: now.LogPath, User: now.User, StopSignal: stopSignal(now.StopSignal),
+		LogPath: now.LogPath, User: now.User, StopSignal: podspec.CRISignal(now.StopSignal),
 		Resources: &runtime.ContainerResources{Linux: now.Resources},
 	}
 	if now.State == pod.Starting { // it has not come to that yet
 		status.StartedAt = 0
 	}
 	return status
-}
-
-// stopSignal is the enumeration's value of a name like SIGRTMIN+1.
-func stopSignal(name string) runtime.Signal {
-	text := []byte(name)
-	for i, ch := range text {
-		switch ch {
-		case '+':
-			return runtime.Signal(runtime.Signal_value[string(text[:i])+"PLUS"+string(text[i+1:])])
-		case '-':
-			return runtime.Signal(runtime.Signal_value[string(text[:i])+"MINUS"+string(text[i+1:])])
-		}
-	}
-	return runtime.Signal(runtime.Signal_value[name])
 }
 
 // nanoseconds is 0 for what has not happened.

@@ -26,11 +26,13 @@ type Config struct {
 	LayerMount string
 
 	SystemdCgroup bool // how the kubelet is to name cgroups
-	// Features of the handlers of this runtime.
-	Features runtime.RuntimeHandlerFeatures
+	Features      Features
 	// Info is the configuration, for the verbose status.
 	Info map[string]string
 }
+
+// Features are those of all runtime handlers.
+type Features struct{ RecursiveReadOnlyMounts, UserNamespaces bool }
 
 // Service is the CRI RuntimeService. Its methods may be called concurrently.
 type Service struct {
@@ -78,7 +80,7 @@ func (s *Service) UpdateRuntimeConfig(_ context.Context, req *runtime.UpdateRunt
 	if cidr == "" {
 		return &runtime.UpdateRuntimeConfigResponse{}, nil
 	}
-	return result(&runtime.UpdateRuntimeConfigResponse{}, s.Pods.SetPodCIDR(cidr))
+	return result(&runtime.UpdateRuntimeConfigResponse{}, s.Pods.Networks.SetPodCIDR(cidr))
 }
 
 // RuntimeConfig tells the cgroup driver.

@@ -13,7 +13,7 @@ import (
 // Status tells whether pods can be run, and what the runtime can do.
 func (s *Service) Status(_ context.Context, req *runtime.StatusRequest) (*runtime.StatusResponse, error) {
 	network := &runtime.RuntimeCondition{Type: runtime.NetworkReady, Status: true}
-	if err := s.Pods.NetworkReady(); err != nil {
+	if err := s.Pods.Networks.Ready(); err != nil {
 		network.Status, network.Reason, network.Message = false, "NetworkPluginNotReady", "Network plugin returns error: "+err.Error()
 	}
 	response := &runtime.StatusResponse{

@@ -22,6 +22,7 @@ import (
 	"github.com/sardine-run/sardine/internal/cri"
 	"github.com/sardine-run/sardine/internal/criimage"
 	"github.com/sardine-run/sardine/internal/crirouter"
+	"github.com/sardine-run/sardine/internal/daemonlog"
 	"github.com/sardine-run/sardine/internal/image"
 	"github.com/sardine-run/sardine/internal/kernel"
 	"github.com/sardine-run/sardine/internal/network"
@@ -167,7 +168,9 @@ func (b *builder) openNetworks() (err error) {
 }
 
 func (b *builder) openLogs() (err error) {
-	if b.logs, err = podlog.New(podlog.Options{MaxLine: b.settings.MaxContainerLogLineSize}); err != nil {
+	if b.logs, err = podlog.New(podlog.Options{
+		MaxLine: b.settings.MaxContainerLogLineSize, Journal: filepath.Join(stateDir(b.ic), "log.journal"), Log: daemonlog.New(),
+	}); err != nil {
 		return err
 	}
 	b.onClose(b.logs.Close)
@@ -189,7 +192,7 @@ func (b *builder) openPods() error {
 	}
 	b.pods, err = pod.New(pod.Config{
 		State: stateDir(b.ic), Root: rootDir(b.ic), Init: b.engine.Init,
-		Containers: b.engine.Containers, Launcher: b.engine.Containers.Launcher, Images: b.images, Logs: b.logs, Specs: b.specs,
+		Containers: b.engine.Containers, Launcher: b.engine.Containers.Launcher, Images: b.images, Networks: b.networks, Logs: b.logs, Specs: b.specs,
 		Handlers: handlers, DefaultHandler: b.defaultHandler(),
 	})
 	if err != nil {
@@ -199,7 +202,7 @@ func (b *builder) openPods() error {
 	if err := b.pods.Load(b.ic.Context); err != nil {
 		return err
 	}
-	b.images.Reconcile(b.pods.ImagesInUse())
+	b.images.Reconcile(nil) // all containers have their views again
 	return nil
 }
 
@@ -246,7 +249,11 @@ func (b *builder) runtimeService() runtime.RuntimeServiceServer {
 	return crirouter.New(service, b.stockCRI, b.shims)
 }
 
-func (b *builder) imageService() runtime.ImageServiceServer { return criimage.New(b.images) }
+func (b *builder) imageService() runtime.ImageServiceServer {
+	return criimage.New(b.images, func(handler string) bool {
+		return b.pods.Handlers[handler] != nil || slices.Contains(b.shims, handler)
+	})
+}
 
 // mountPoint is that of the file system which dir is on.
 func mountPoint(dir string) string {

@@ -55,7 +55,7 @@ func (b *builder) defaultHandler() string {
 
 // handlers are ours of the configuration.
 func (b *builder) handlers() (map[string]*pod.Handler, error) {
-	handlers := map[string]*pod.Handler{ourHandler: {Networks: b.networks.Default()}}
+	handlers := map[string]*pod.Handler{ourHandler: {}}
 	if h, ok := b.settings.Containerd.Runtimes[b.settings.Containerd.DefaultRuntimeName]; ok && h.Type == runcType {
 		// What is configured for the default runtime holds for ours in its place.
 		handlers[ourHandler].CgroupDriver = h.driver()
@@ -77,7 +77,7 @@ func (b *builder) handler(name string) (*pod.Handler, error) {
 		return nil, err
 	}
 	h := &pod.Handler{
-		Handler: spec, Networks: b.networks.Handler(name), Snapshotter: section.Snapshotter, CgroupDriver: section.driver(),
+		Handler: spec, Snapshotter: section.Snapshotter, CgroupDriver: section.driver(),
 		NoPivotRoot: section.option("NoPivotRoot"), NoNewKeyring: section.option("NoNewKeyring"),
 	}
 	if binary, _ := section.Options["BinaryName"].(string); binary != "" {

@@ -65,6 +65,8 @@ type Container struct {
 	user       *runtime.ContainerUser
 	stopSignal string
 	volumes    []volume
+	// processLabel is reserved for the container, "" without SELinux.
+	processLabel string
 
 	// op serializes start, update and removal. It is taken before mu.
 	op sync.Mutex

@@ -7,13 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/opencontainers/selinux/go-selinux"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/sardine-run/sardine/internal/image"
@@ -37,7 +37,7 @@ func (s *Sandbox) CreateContainer(ctx context.Context, cfg *runtime.ContainerCon
 	}
 	c := &creation{Container: &Container{
 		ID: newID(), Sandbox: s, Config: cfg, Created: time.Now(), manager: s.manager,
-		status: status{State: Created}, resources: cfg.GetLinux().GetResources(),
+		status: status{State: Created},
 	}}
 	if err := s.manager.reserveContainer(c.Container); err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func (c *creation) translate(context.Context) error {
 		ID: c.ID, Pod: c.Sandbox.spec(), Config: c.Config, Image: cfg, ImageName: c.image.Name,
 		ReadFile: c.view.ReadFile, Handler: &c.Sandbox.handler.Handler,
 		CgroupsPath: c.manager.Specs.CgroupsPath(c.Sandbox.cgroupParent(), c.ID),
-		Volumes:     c.declareVolumes(cfg.Config.Volumes), ImageMounts: c.imageMounts(),
+		Volumes:     c.declareVolumes(cfg), ImageMounts: c.imageMounts(),
 	}
 	var err error
 	if input.TargetPID, err = c.targetPID(); err != nil {
@@ -122,8 +122,10 @@ func (c *creation) translate(context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.spec, c.user, c.stopSignal = result.Spec, result.User, result.StopSignal
-	return nil
+	c.spec, c.user, c.stopSignal, c.processLabel = result.Spec, result.User, result.StopSignal, result.ProcessLabel
+	c.undo.add(func(context.Context) error { selinux.ReleaseLabel(c.processLabel); return nil })
+	c.resources = podspec.StatusResources(result.Spec).Linux
+	return result.Prepare()
 }
 
 // targetPID is the pid namespace of the container that TARGET names.
@@ -146,19 +148,11 @@ func (c *creation) targetPID() (string, error) {
 	return fmt.Sprintf("/proc/%d/ns/pid", task.Pid()), nil
 }
 
-// declareVolumes numbers the image's volumes, unless the client mounts something there.
-func (c *creation) declareVolumes(declared map[string]struct{}) map[string]string {
+// declareVolumes gives each volume that the image declares a directory.
+func (c *creation) declareVolumes(img *ocispec.Image) map[string]string {
 	sources := map[string]string{}
-	if c.manager.Specs.Node().IgnoreImageVolumes {
-		return sources
-	}
-	for _, path := range slices.Sorted(maps.Keys(declared)) {
-		if slices.ContainsFunc(c.Config.Mounts, func(m *runtime.Mount) bool {
-			return filepath.Clean(m.ContainerPath) == filepath.Clean(path)
-		}) {
-			continue
-		}
-		sources[path] = c.manager.layers.of(c.ID).volume(len(c.volumes))
+	for i, path := range podspec.ImageVolumes(c.manager.Specs.Node(), c.Config, img) {
+		sources[path] = c.manager.layers.of(c.ID).volume(i)
 		c.volumes = append(c.volumes, volume{Path: path})
 	}
 	return sources

@@ -4,34 +4,10 @@ package pod
 
 import (
 	"context"
-	"errors"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
-
-// NetworkReady is nil when pods of the default handler can be attached to a network.
-func (m *Manager) NetworkReady() error {
-	h, err := m.handler("")
-	if err != nil {
-		return err
-	}
-	if h.Networks == nil {
-		return unready("no network is configured")
-	}
-	return h.Networks.Ready()
-}
-
-// SetPodCIDR tells the networks the node's range of addresses.
-func (m *Manager) SetPodCIDR(cidr string) error {
-	var errs []error
-	for _, h := range m.Handlers {
-		if h.Networks != nil {
-			errs = append(errs, h.Networks.SetPodCIDR(cidr))
-		}
-	}
-	return errors.Join(errs...)
-}
 
 // Namespaces of the pod, as paths.
 func (s *Sandbox) Namespaces() map[specs.LinuxNamespaceType]string { return s.spec().Namespaces }

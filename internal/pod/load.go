@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"github.com/containerd/log"
+	"github.com/opencontainers/selinux/go-selinux"
 	"google.golang.org/protobuf/proto"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/sardine-run/sardine/internal/container"
-	"github.com/sardine-run/sardine/internal/network"
 	"github.com/sardine-run/sardine/internal/podlog"
+	"github.com/sardine-run/sardine/internal/podspec"
 )
 
 // Load takes over the pods that an earlier daemon has recorded: those that run are watched again, the
@@ -60,6 +61,7 @@ func (m *Manager) loadSandbox(ctx context.Context, id string) error {
 	if err := proto.Unmarshal(r.Config, s.Config); err != nil {
 		return err
 	}
+	selinux.ReserveLabel(s.labels.Process)
 	var err error
 	if s.handler, err = m.handler(s.HandlerName); err != nil {
 		log.G(ctx).WithError(err).WithField("id", id).Warn("the pod's runtime handler is gone from the configuration; it goes on with the default one")
@@ -124,7 +126,11 @@ func (c *Container) restore(r *containerRecord) error {
 	if err := proto.Unmarshal(r.Config, c.Config); err != nil {
 		return err
 	}
-	c.resources = c.Config.GetLinux().GetResources()
+	c.processLabel = r.ProcessLabel
+	selinux.ReserveLabel(c.processLabel)
+	if spec, _, err := c.readSpec(); err == nil {
+		c.resources = podspec.StatusResources(spec).Linux
+	}
 	if c.status.State == Starting || c.status.State == Running {
 		c.ended = make(chan struct{})
 	}
@@ -220,33 +226,13 @@ func (m *Manager) dropOrphans(ctx context.Context) {
 	}
 }
 
-// keepNetworks tells the networks which pods there are. Handlers may share one.
+// keepNetworks tells the networks which pods there are.
 func (m *Manager) keepNetworks(ctx context.Context) {
-	ids := map[network.Attacher][]string{}
-	for _, h := range m.Handlers {
-		if h.Networks != nil {
-			ids[h.Networks] = nil
-		}
-	}
-	for _, s := range m.sandboxes.all {
-		if s.phase == ready && !s.HostNetwork() && s.handler.Networks != nil {
-			ids[s.handler.Networks] = append(ids[s.handler.Networks], s.ID)
-		}
-	}
-	for networks, attached := range ids {
-		networks.Keep(ctx, attached)
-	}
-}
-
-// ImagesInUse lists the ids of the images that containers use.
-func (m *Manager) ImagesInUse() []string {
-	seen := map[string]bool{}
 	var ids []string
-	for _, c := range m.AllContainers() {
-		if id := c.image.ID; !seen[id] {
-			seen[id] = true
-			ids = append(ids, id)
+	for _, s := range m.sandboxes.all {
+		if s.phase == ready && !s.HostNetwork() {
+			ids = append(ids, s.ID)
 		}
 	}
-	return ids
+	m.Networks.Keep(ctx, ids)
 }

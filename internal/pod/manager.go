@@ -38,6 +38,7 @@ type Config struct {
 	Containers *container.Manager
 	Launcher   *launch.Launcher
 	Images     image.Finder
+	Networks   network.Attacher
 	Logs       podlog.Logger
 	Specs      *podspec.Translator
 
@@ -48,7 +49,6 @@ type Config struct {
 // Handler is a runtime handler: a kind of pods.
 type Handler struct {
 	podspec.Handler
-	Networks     network.Attacher
 	Snapshotter  string // "" is the default one
 	CgroupDriver cgroup.Driver
 	NoPivotRoot  bool

@@ -49,8 +49,10 @@ type containerRecord struct {
 	Image      imageUsed `json:"image"`
 	StopSignal string    `json:"stopSignal,omitempty"`
 	Volumes    []volume  `json:"volumes,omitempty"`
-	Created    time.Time `json:"created"`
-	Status     status    `json:"status"`
+	// ProcessLabel is reserved for the container.
+	ProcessLabel string    `json:"processLabel,omitempty"`
+	Created      time.Time `json:"created"`
+	Status       status    `json:"status"`
 }
 
 // writeRecord puts v into the record of dir so that a reader sees the old content or the new
@@ -114,7 +116,7 @@ func (c *Container) save() error {
 		return fmt.Errorf("record of container %s: %w", c.ID, err)
 	}
 	r := containerRecord{
-		ID: c.ID, Sandbox: c.Sandbox.ID, Config: config, Image: c.image, StopSignal: c.stopSignal, Volumes: c.volumes, Created: c.Created, Status: c.status,
+		ID: c.ID, Sandbox: c.Sandbox.ID, Config: config, Image: c.image, StopSignal: c.stopSignal, Volumes: c.volumes, ProcessLabel: c.processLabel, Created: c.Created, Status: c.status,
 	}
 	if c.user != nil {
 		if r.User, err = proto.Marshal(c.user); err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/opencontainers/selinux/go-selinux"
 	"golang.org/x/sys/unix"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -54,13 +55,20 @@ func (m *Manager) RunSandbox(ctx context.Context, cfg *runtime.PodSandboxConfig,
 
 func (r *running) make(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
-		r.makeDir, r.makeSpaces, r.writeFiles, r.makeHolder, r.attach, r.commit,
+		r.label, r.makeDir, r.makeSpaces, r.writeFiles, r.makeHolder, r.attach, r.commit,
 	} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// label reserves the pod's SELinux labels.
+func (r *running) label(context.Context) (err error) {
+	r.labels.Process, r.labels.Mount, err = r.manager.Specs.PodLabels(r.Config)
+	r.undo.add(func(context.Context) error { selinux.ReleaseLabel(r.labels.Process); return nil })
+	return err
 }
 
 func (r *running) makeDir(context.Context) error {
@@ -143,11 +151,8 @@ func (r *running) attach(ctx context.Context) error {
 	if netns == "" {
 		return nil
 	}
-	if r.handler.Networks == nil {
-		return unready("no network is configured for runtime handler %q", r.HandlerName)
-	}
-	r.undo.add(func(ctx context.Context) error { return r.handler.Networks.Teardown(ctx, r.ID, netns) })
-	result, err := r.handler.Networks.Setup(ctx, r.attachment(netns))
+	r.undo.add(func(ctx context.Context) error { return r.manager.Networks.Teardown(ctx, r.ID, netns) })
+	result, err := r.manager.Networks.Setup(ctx, r.attachment(netns))
 	if err != nil {
 		return fmt.Errorf("network: %w", err)
 	}
@@ -158,7 +163,7 @@ func (r *running) attach(ctx context.Context) error {
 func (r *running) attachment(netns string) *network.Attachment {
 	meta, dns := r.Config.GetMetadata(), r.Config.GetDnsConfig()
 	a := &network.Attachment{
-		ID: r.ID, Name: meta.GetName(), Namespace: meta.GetNamespace(), UID: meta.GetUid(), NetNS: netns,
+		ID: r.ID, Name: meta.GetName(), Namespace: meta.GetNamespace(), UID: meta.GetUid(), Handler: r.HandlerName, NetNS: netns,
 		Annotations: r.Config.Annotations, CgroupParent: r.cgroupParent(),
 		DNS: network.DNS{Servers: dns.GetServers(), Searches: dns.GetSearches(), Options: dns.GetOptions()},
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
+	"github.com/opencontainers/selinux/go-selinux"
 	"golang.org/x/sys/unix"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -140,6 +141,7 @@ func (c *Container) dismantle(ctx context.Context) error {
 	if c.view != nil {
 		c.view.Release()
 	}
+	selinux.ReleaseLabel(c.processLabel)
 	return nil
 }
 
@@ -197,8 +199,8 @@ func (s *Sandbox) release(ctx context.Context) error {
 	if err := s.endHolder(ctx); err != nil {
 		return err
 	}
-	if netns := s.NetNS(); netns != "" && s.handler != nil && s.handler.Networks != nil {
-		if err := s.handler.Networks.Teardown(ctx, s.ID, netns); err != nil {
+	if netns := s.NetNS(); netns != "" {
+		if err := s.manager.Networks.Teardown(ctx, s.ID, netns); err != nil {
 			// The network goes on trying; the namespace must not wait for that.
 			log.G(ctx).WithError(err).WithField("pod", s.ID).Warn("detach the pod from its network; it is tried again in the background")
 		}
@@ -229,6 +231,7 @@ func (s *Sandbox) Remove(ctx context.Context) error {
 	if err := os.RemoveAll(s.dir()); err != nil {
 		return fmt.Errorf("remove pod sandbox %s: %w", s.ID, err)
 	}
+	selinux.ReleaseLabel(s.labels.Process)
 	s.manager.forgetSandbox(s)
 	s.manager.publish(runtime.ContainerEventType_CONTAINER_DELETED_EVENT, s.ID, s)
 	return nil

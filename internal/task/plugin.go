@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,11 +15,11 @@ import (
 	"github.com/containerd/containerd/v2/core/runtime"
 	v2 "github.com/containerd/containerd/v2/core/runtime/v2"
 	"github.com/containerd/containerd/v2/plugins"
-	"github.com/containerd/log"
 	"github.com/containerd/plugin"
 
 	"github.com/sardine-run/sardine/internal/cgroup"
 	"github.com/sardine-run/sardine/internal/container"
+	"github.com/sardine-run/sardine/internal/daemonlog"
 	"github.com/sardine-run/sardine/internal/exits"
 	"github.com/sardine-run/sardine/internal/launch"
 	"github.com/sardine-run/sardine/internal/oci"
@@ -183,7 +182,7 @@ func (r *Runtime) openExits(cfg *container.Config, opts exits.Options) error {
 // directory.
 func bpfOptions(dir, state string) exits.Options {
 	const bpffs = "/sys/fs/bpf"
-	opts := exits.Options{Log: slog.New(logHandler{log.L})}
+	opts := exits.Options{Log: daemonlog.New()}
 	switch dir {
 	case "none":
 	case "":

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package task
+package daemonlog
 
 import (
 	"context"
@@ -8,6 +8,9 @@ import (
 
 	"github.com/containerd/log"
 )
+
+// New returns a logger into containerd's log.
+func New() *slog.Logger { return slog.New(logHandler{log.L}) }
 
 // logHandler writes what the packages below log with log/slog into containerd's log.
 type logHandler struct{ entry *log.Entry }
