@@ -20,6 +20,9 @@ func (r runtime) Exec(ctx context.Context, marked string, args []string, in io.R
 ) error {
 	id, in := unmark(marked, in)
 	code, err := r.exec(ctx, id, args, terminalStreams{in, out, errs, tty, resize})
+	if ctx.Err() != nil {
+		return nil // nobody is there to be told
+	}
 	if err != nil {
 		return fmt.Errorf("exec in container %s: %w", id, err)
 	}

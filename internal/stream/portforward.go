@@ -80,15 +80,15 @@ func (s *Server) dial(ctx context.Context, id string, port int32) (conn *net.TCP
 // namespace they belong for good.
 func connect(ctx context.Context, port int32) (*net.TCPConn, error) {
 	dialer := net.Dialer{Timeout: connectTime}
-	var errs []error
-	for _, loopback := range []string{"127.0.0.1", "::1"} {
-		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(loopback, strconv.Itoa(int(port))))
-		if err == nil {
-			return conn.(*net.TCPConn), nil
+	number := strconv.Itoa(int(port))
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", number))
+	if err != nil {
+		var err6 error
+		if conn, err6 = dialer.DialContext(ctx, "tcp", net.JoinHostPort("::1", number)); err6 != nil {
+			return nil, fmt.Errorf("%w, %w: %w", err, err6, errdefs.ErrUnavailable)
 		}
-		errs = append(errs, err)
 	}
-	return nil, fmt.Errorf("%w: %w", errors.Join(errs...), errdefs.ErrUnavailable)
+	return conn.(*net.TCPConn), nil
 }
 
 // forward copies both ways and closes conn. The end of one direction is passed on and does

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stream
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/sardine-run/sardine/internal/container"
+)
+
+func (n *node) execSync(id, script string, timeout time.Duration) (*Result, error) {
+	n.t.Helper()
+	return n.ExecSync(n.t.Context(), id, []string{"sh", "-c", script}, timeout)
+}
+
+func TestExecSync(t *testing.T) {
+	n := newNode(t, Config{})
+	c := n.idle("one")
+	before := n.descriptors()
+	for script, want := range map[string]Result{
+		"true":                      {},
+		"echo hello; echo oh >&2":   {Stdout: []byte("hello\n"), Stderr: []byte("oh\n")},
+		"exit 5":                    {ExitCode: 5},
+		"kill -9 $$":                {ExitCode: 137},
+		"cat; tty":                  {Stdout: []byte("not a tty\n"), ExitCode: 1}, // standard input is /dev/null
+		"echo $A $TERM $PWD":        {Stdout: []byte("b dumb /tmp\n")},
+		"echo again >/dev/stdout":   {Stdout: []byte("again\n")},
+		"echo a >&2; exec true":     {Stderr: []byte("a\n")},
+		"sleep 0.05; echo -n slept": {Stdout: []byte("slept")},
+	} {
+		got, err := n.execSync("one", script, patience)
+		if err != nil {
+			t.Errorf("%s: %v", script, err)
+			continue
+		}
+		if string(got.Stdout) != string(want.Stdout) || string(got.Stderr) != string(want.Stderr) || got.ExitCode != want.ExitCode {
+			t.Errorf("%s: %q, %q, %d", script, got.Stdout, got.Stderr, got.ExitCode)
+		}
+	}
+	n.sameDescriptors(before)
+	n.onlyIdle(c)
+}
+
+// TestExecSyncUser: a program that is not root can open its streams again.
+func TestExecSyncUser(t *testing.T) {
+	n := newNode(t, Config{})
+	n.run("one", box{script: "exec sleep 1000", user: 1234})
+	got, err := n.execSync("one", "id -u; echo again >/dev/stdout; echo oh >/dev/stderr", patience)
+	if err != nil || string(got.Stdout) != "1234\nagain\n" || string(got.Stderr) != "oh\n" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestExecSyncRefuses(t *testing.T) {
+	n := newNode(t, Config{})
+	c := n.idle("one")
+	before := n.descriptors()
+	for name, test := range map[string]struct {
+		id   string
+		cmd  []string
+		code codes.Code
+		text string
+	}{
+		"unknown container": {"two", []string{"true"}, codes.NotFound, `"two"`},
+		"no command":        {"one", nil, codes.InvalidArgument, "no command"},
+		"empty command":     {"one", []string{""}, codes.InvalidArgument, ""},
+		"missing program":   {"one", []string{"nosuch"}, codes.InvalidArgument, "nosuch"},
+		"missing path":      {"one", []string{"/bin/nosuch"}, codes.InvalidArgument, "/bin/nosuch"},
+		"not executable":    {"one", []string{"/bin/notexecutable"}, codes.PermissionDenied, "notexecutable"},
+		"a directory":       {"one", []string{"/tmp"}, codes.InvalidArgument, "/tmp"},
+		"a NUL byte":        {"one", []string{"echo", "a\x00b"}, codes.InvalidArgument, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := n.ExecSync(t.Context(), test.id, test.cmd, patience)
+			if code := status.Code(errgrpc.ToGRPC(err)); code != test.code || !strings.Contains(err.Error(), test.text) {
+				t.Errorf("%v: %v; want %v with %q", code, err, test.code, test.text)
+			}
+		})
+	}
+	n.sameDescriptors(before)
+	if err := c.Task.Kill(unix.SIGKILL, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Task.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.execSync("one", "true", patience); !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("in a container that has ended: %v", err)
+	}
+}
+
+// TestExecSyncTimeout: the error is the one that the kubelet takes for a probe that failed, and
+// nothing of the command is left.
+func TestExecSyncTimeout(t *testing.T) {
+	n := newNode(t, Config{})
+	c := n.idle("one")
+	before := n.descriptors()
+	for _, script := range []string{
+		"sleep 100",
+		"sleep 100 & sleep 100",
+		"trap '' TERM INT HUP; (sleep 100 & sleep 100 &); setsid sleep 100 & sleep 100",
+		"yes",
+	} {
+		began := time.Now()
+		_, err := n.execSync("one", script, 100*time.Millisecond)
+		if took := time.Since(began); took < 100*time.Millisecond || took > 5*time.Second {
+			t.Errorf("%s: took %v", script, took)
+		}
+		if code := status.Code(errgrpc.ToGRPC(err)); code != codes.DeadlineExceeded || !strings.Contains(err.Error(), "timed out after 100ms") {
+			t.Errorf("%s: %v, %v", script, code, err)
+		}
+		if left := n.commands(c); !slices.Equal(left, []string{"sleep 1000"}) {
+			t.Errorf("%s: left %q", script, left)
+		}
+	}
+	n.sameDescriptors(before)
+}
+
+// TestExecSyncCancelled: a caller that goes away ends the command as its timeout does.
+func TestExecSyncCancelled(t *testing.T) {
+	n := newNode(t, Config{})
+	c := n.idle("one")
+	before := n.descriptors()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error)
+	go func() {
+		_, err := n.ExecSync(ctx, "one", []string{"sh", "-c", "sleep 100 & sleep 101"}, 0)
+		ended <- err
+	}()
+	n.eventually("the command runs", func() bool { return slices.Contains(n.commands(c), "sleep 101") })
+	cancel()
+	if err := <-ended; status.Code(errgrpc.ToGRPC(err)) != codes.Canceled {
+		t.Error(err)
+	}
+	n.onlyIdle(c)
+	n.sameDescriptors(before)
+}
+
+// TestExecSyncLarge: output beyond the limit is dropped, the program is not held up and
+// the result fits in a message.
+func TestExecSyncLarge(t *testing.T) {
+	n := newNode(t, Config{})
+	n.idle("one")
+	for script, want := range map[string][2]int{
+		"head -c 20000000 /dev/zero; exit 3":                                 {maxOutput, 0},
+		"head -c 20000000 /dev/zero >&2; exit 3":                             {0, maxOutput},
+		"head -c 20000000 /dev/zero; head -c 20000000 /dev/zero >&2; exit 3": {maxOutput / 2, maxOutput / 2},
+		"head -c 20000000 /dev/zero; echo -n oh >&2; exit 3":                 {maxOutput - 2, 2},
+		"head -c 16000000 /dev/zero; exit 3":                                 {16000000, 0},
+	} {
+		got, err := n.execSync("one", script, patience)
+		if err != nil {
+			t.Errorf("%s: %v", script, err)
+			continue
+		}
+		if len(got.Stdout) != want[0] || len(got.Stderr) != want[1] || got.ExitCode != 3 {
+			t.Errorf("%s: %d, %d, %d; want %d", script, len(got.Stdout), len(got.Stderr), got.ExitCode, want)
+		}
+	}
+}
+
+// TestExecSyncBackground: what a command leaves running may hold its output, and is not killed.
+func TestExecSyncBackground(t *testing.T) {
+	t.Run("timeout", func(t *testing.T) {
+		n := newNode(t, Config{})
+		c := n.idle("one")
+		_, err := n.execSync("one", "sleep 101 & echo started", 300*time.Millisecond)
+		if !errdefs.IsDeadlineExceeded(err) || !strings.Contains(err.Error(), "others hold its output") {
+			t.Error(err)
+		}
+		if !slices.Contains(n.commands(c), "sleep 101") {
+			t.Error("it was killed")
+		}
+	})
+	t.Run("drain timeout", func(t *testing.T) {
+		n := newNode(t, Config{DrainTimeout: 100 * time.Millisecond})
+		c := n.idle("one")
+		before := n.descriptors()
+		began := time.Now()
+		_, err := n.execSync("one", "sleep 101 & echo started", patience)
+		if status.Code(errgrpc.ToGRPC(err)) != codes.Unknown || !strings.Contains(err.Error(), "hold its output") {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("took %v", took)
+		}
+		if !slices.Contains(n.commands(c), "sleep 101") {
+			t.Error("it was killed")
+		}
+		n.sameDescriptors(before)
+	})
+	t.Run("output elsewhere", func(t *testing.T) {
+		n := newNode(t, Config{})
+		n.idle("one")
+		got, err := n.execSync("one", "sleep 101 >/dev/null 2>&1 & echo started", patience)
+		if err != nil || string(got.Stdout) != "started\n" {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}
+
+// TestExecSyncContainerEnds: the command ends with its container.
+func TestExecSyncContainerEnds(t *testing.T) {
+	n := newNode(t, Config{})
+	c := n.idle("one")
+	ended := make(chan *Result)
+	go func() {
+		r, err := n.execSync("one", "echo hello; sleep 101", 0)
+		if err != nil {
+			t.Error(err)
+		}
+		ended <- r
+	}()
+	n.eventually("the command runs", func() bool { return slices.Contains(n.commands(c), "sleep 101") })
+	if err := c.Task.Kill(unix.SIGKILL, false); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-ended; r == nil || r.ExitCode != 137 || string(r.Stdout) != "hello\n" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestExecSyncPaused: a command in a container that is paused meanwhile still times out.
+func TestExecSyncPaused(t *testing.T) {
+	n := newNode(t, Config{})
+	c := n.idle("one")
+	before := n.descriptors()
+	time.AfterFunc(50*time.Millisecond, func() {
+		if err := c.Task.Pause(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	_, err := n.execSync("one", "sleep 101", 300*time.Millisecond)
+	if !errdefs.IsDeadlineExceeded(err) {
+		t.Error(err)
+	}
+	if s := c.Task.Status().State; s != container.Paused {
+		t.Errorf("the container is %s", s)
+	}
+	if err := c.Task.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	n.onlyIdle(c)
+	n.sameDescriptors(before)
+}
+
+// TestExecSyncParallel: many at once neither mix nor leak.
+func TestExecSyncParallel(t *testing.T) {
+	n := newNode(t, Config{})
+	n.idle("one")
+	before := n.descriptors()
+	ended := make(chan error)
+	const calls = 32
+	for i := range calls {
+		go func() {
+			word := strings.Repeat("x", i)
+			r, err := n.execSync("one", "echo -n "+word, patience)
+			if err == nil && string(r.Stdout) != word {
+				t.Errorf("%q, not %q", r.Stdout, word)
+			}
+			ended <- err
+		}()
+	}
+	for range calls {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	n.sameDescriptors(before)
+}
+
+func TestFit(t *testing.T) {
+	for _, test := range []struct{ stdout, stderr, wantOut, wantErr int }{
+		{0, 0, 0, 0}, {10, 0, 10, 0}, {5, 5, 5, 5}, {11, 0, 10, 0}, {0, 11, 0, 10}, {9, 3, 7, 3}, {3, 9, 3, 7}, {9, 9, 5, 5}, {6, 5, 5, 5},
+	} {
+		r := Result{Stdout: make([]byte, test.stdout), Stderr: make([]byte, test.stderr)}
+		if r.fit(10); len(r.Stdout) != test.wantOut || len(r.Stderr) != test.wantErr {
+			t.Errorf("%+v: %d, %d", test, len(r.Stdout), len(r.Stderr))
+		}
+	}
+}
+
+// BenchmarkExecSync is one call for /bin/true.
+func BenchmarkExecSync(b *testing.B) {
+	n := newNode(b, Config{})
+	n.idle("one")
+	cmd := []string{"/bin/true"}
+	var took []time.Duration
+	b.ReportAllocs()
+	for b.Loop() {
+		began := time.Now()
+		if r, err := n.ExecSync(b.Context(), "one", cmd, time.Minute); err != nil || r.ExitCode != 0 {
+			b.Fatal(r, err)
+		}
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+}
