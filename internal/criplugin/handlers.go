@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/containerd/log"
-	"github.com/containerd/plugin"
 
 	"github.com/sardine-run/sardine/internal/pod"
 	"github.com/sardine-run/sardine/internal/task"
@@ -37,11 +36,6 @@ func shimHandlers(s *runtimeSettings, stockRunc bool) []string {
 		}
 	}
 	return shims
-}
-
-func usesStockRunc(ic *plugin.InitContext) (bool, error) {
-	engine, err := taskEngine(ic)
-	return engine.StockRunc, err
 }
 
 // defaultHandler is the configured one if it is ours.

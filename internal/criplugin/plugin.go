@@ -53,8 +53,12 @@ func Take(registrations []plugin.Registration, version string) error {
 			// The task runtime, whose containers pods are made of, and what images stand on.
 			r.Requires = append(slices.Clone(r.Requires), plugins.RuntimePluginV2, plugins.MetadataPlugin, plugins.SnapshotPlugin, plugins.ImageVerifierPlugin)
 			r.InitFn = a.initialize
+		case imagesURI:
+			r.Requires = append(slices.Clone(r.Requires), plugins.RuntimePluginV2)
+			r.InitFn = a.forShims(r.InitFn)
 		case podSandboxURI:
-			r.InitFn = a.initPodSandbox
+			r.Requires = append(slices.Clone(r.Requires), plugins.RuntimePluginV2)
+			r.InitFn = a.forShims(r.InitFn)
 		case containersURI:
 			r.InitFn = a.initContainers
 		}
@@ -64,24 +68,38 @@ func Take(registrations []plugin.Registration, version string) error {
 			return fmt.Errorf("containerd registered no plugin %s", name)
 		}
 	}
+	// Plugins of one type are initialized in the order of the list. The runtime's configuration says
+	// whether the others are needed.
+	slices.SortStableFunc(registrations, func(a, b plugin.Registration) int {
+		return rank(a) - rank(b)
+	})
 	return nil
 }
 
-// initPodSandbox makes containerd's own sandbox controller only if a shim's handler needs it: it has goroutines
-// of its own.
-func (a *assembly) initPodSandbox(ic *plugin.InitContext) (any, error) {
-	settings, err := a.runtimeSettings()
-	if err != nil {
-		return nil, err
+func rank(r plugin.Registration) int {
+	if r.URI() == runtimeURI {
+		return 0
 	}
-	stockRunc, err := usesStockRunc(ic)
-	if err != nil {
-		return nil, err
+	return 1
+}
+
+// forShims makes a part of containerd's own CRI server only if a shim's handler needs it: they have goroutines that
+// poll.
+func (a *assembly) forShims(init func(*plugin.InitContext) (any, error)) func(*plugin.InitContext) (any, error) {
+	return func(ic *plugin.InitContext) (any, error) {
+		settings, err := a.runtimeSettings()
+		if err != nil {
+			return nil, err
+		}
+		engine, err := taskEngine(ic)
+		if err != nil {
+			return nil, err
+		}
+		if len(shimHandlers(settings, engine.StockRunc)) == 0 {
+			return nil, fmt.Errorf("no runtime handler uses a shim: %w", plugin.ErrSkipPlugin)
+		}
+		return init(ic)
 	}
-	if len(shimHandlers(settings, stockRunc)) == 0 {
-		return nil, fmt.Errorf("no runtime handler uses a shim: %w", plugin.ErrSkipPlugin)
-	}
-	return a.stock[podSandboxURI].InitFn(ic)
 }
 
 // initContainers makes containerd's containers service, with the containers of pods in it.

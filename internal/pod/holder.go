@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -24,6 +26,9 @@ const holderInit = "/sardine-init"
 func (r *running) makeHolder(ctx context.Context) error {
 	if !sharesPID(r.Config) {
 		return nil
+	}
+	if err := os.Mkdir(r.holderRoot(), 0o755); err != nil {
+		return fmt.Errorf("pid namespace: %w", err)
 	}
 	spec := r.holderSpec()
 	text, err := json.Marshal(spec)
@@ -43,6 +48,9 @@ func (r *running) makeHolder(ctx context.Context) error {
 	return nil
 }
 
+// holderRoot is the root file system of the holder, empty but for sardine-init.
+func (s *Sandbox) holderRoot() string { return filepath.Join(s.dir(), "root") }
+
 func (r *running) holderSpec() *specs.Spec {
 	pod := r.spec()
 	spaces := []specs.LinuxNamespace{{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}}
@@ -51,7 +59,7 @@ func (r *running) holderSpec() *specs.Spec {
 	}
 	return &specs.Spec{
 		Version: specs.Version,
-		Root:    &specs.Root{Path: "rootfs"},
+		Root:    &specs.Root{Path: r.holderRoot()},
 		Process: &specs.Process{
 			Args: []string{holderInit, "hold"}, Cwd: "/", NoNewPrivileges: true, Env: []string{"GOMAXPROCS=1", "GOGC=off"},
 			Capabilities: &specs.LinuxCapabilities{},
