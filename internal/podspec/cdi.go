@@ -107,8 +107,9 @@ func stateOf(directories []string) uint64 {
 			if err != nil {
 				return nil //nolint:nilerr // removed just now
 			}
-			st, _ := info.Sys().(*syscall.Stat_t)
-			fmt.Fprintln(&h, path, info.Size(), info.ModTime().UnixNano(), st.Ino, st.Ctim)
+			if st, ok := info.Sys().(*syscall.Stat_t); ok {
+				fmt.Fprintln(&h, path, st.Ino, st.Size, st.Mtim, st.Ctim)
+			}
 			return nil
 		})
 	}

@@ -24,7 +24,7 @@ func CgroupsPath(n *Node, parent, id string) string {
 	case parent == "":
 		return path.Join("/", namespace, id)
 	}
-	return path.Join(parent, id)
+	return path.Join("/", parent, id)
 }
 
 // CgroupsPath is the function of this name for the translator's node.
@@ -32,8 +32,9 @@ func (t *Translator) CgroupsPath(parent, id string) string {
 	return CgroupsPath(&t.node, parent, id)
 }
 
-// slice is a slice's name: systemd.slice(5). Each dash is a step in the tree.
-var slice = regexp.MustCompile(`^(-|[A-Za-z0-9_:.\\@]+(-[A-Za-z0-9_:.\\@]+)*)\.slice$`)
+// slice is a slice's name: systemd.slice(5). Each dash is a step in the tree. A colon, which
+// systemd allows, would separate the parts of a cgroupsPath.
+var slice = regexp.MustCompile(`^(-|[A-Za-z0-9_.\\@]+(-[A-Za-z0-9_.\\@]+)*)\.slice$`)
 
 func checkCgroupParent(n *Node, parent string) error {
 	const field = "linux.cgroup_parent"
@@ -44,13 +45,10 @@ func checkCgroupParent(n *Node, parent string) error {
 		return err
 	}
 	if n.SystemdCgroup {
-		if base := path.Base(parent); !slice.MatchString(base) || strings.Contains(base, ":") {
+		if !slice.MatchString(path.Base(parent)) {
 			return invalid("%s: %s is not a slice: with SystemdCgroup = true the client has to use the systemd driver too", field, quoted(parent))
 		}
 		return nil
-	}
-	if !path.IsAbs(parent) && !strings.HasSuffix(parent, ".slice") {
-		return invalid("%s: %s is not an absolute path", field, quoted(parent))
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ type Result struct {
 
 	// What Prepare does on the host.
 	Directories     []string // to be made: sources of bind mounts that do not exist
-	Relabel         []string // paths to be given Spec.Linux.MountLabel
+	Relabel         []string // paths to be given Spec.Linux.MountLabel; sources that are no paths are the caller's
 	DefaultAppArmor bool     // the profile DefaultAppArmorProfile has to be loaded
 
 	// ProcessLabel was reserved for this container, even if it runs without (privileged).

@@ -169,7 +169,7 @@ func (t *translation) bindMount(b *bind) (specs.Mount, error) {
 		return m, err
 	}
 	m.Options = append([]string{"rbind", propagation, readonly}, b.GetMountOptions()...)
-	if b.GetSelinuxRelabel() && t.node.SELinux && t.spec.Linux.MountLabel != "" {
+	if b.GetSelinuxRelabel() && t.spec.Linux.MountLabel != "" && path.IsAbs(m.Source) {
 		t.result.Relabel = append(t.result.Relabel, m.Source)
 	}
 	if b.GetImage() != nil {

@@ -121,6 +121,9 @@ func checkUserNamespace(field string, o *runtime.UserNamespace) error {
 		if len(o.GetUids()) != 1 || len(o.GetGids()) != 1 {
 			return invalid("%s: %d uid and %d gid mappings; a user namespace needs one of each", field, len(o.GetUids()), len(o.GetGids()))
 		}
+		if o.GetUids()[0].GetContainerId() != 0 || o.GetGids()[0].GetContainerId() != 0 {
+			return invalid("%s: id 0 of the containers is not mapped; setting them up needs it", field)
+		}
 		if _, err := idMap(field+".uids", o.GetUids()); err != nil {
 			return err
 		}

@@ -13,18 +13,13 @@ import (
 
 // Prepare does on the host what the spec relies on. It is the only function here that
 // changes anything, is called before the container is launched, and may be called again.
-// Opaque sources, which stand for detached mounts, are the caller's to label: tree tells
-// them, nil if there are none.
-func (r *Result) Prepare(tree func(source string) bool) error {
+func (r *Result) Prepare() error {
 	for _, dir := range r.Directories {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return unready("make the source of a mount: %v", err)
 		}
 	}
 	for _, path := range r.Relabel {
-		if tree != nil && tree(path) {
-			continue
-		}
 		if err := label.Relabel(path, r.Spec.Linux.MountLabel, false); err != nil && !errors.Is(err, unix.ENOTSUP) {
 			return unready("relabel %q: %v", path, err)
 		}

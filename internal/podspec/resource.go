@@ -4,6 +4,7 @@ package podspec
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,7 +57,10 @@ func (t *Translator) UpdateResources(current *specs.LinuxResources, r *runtime.L
 	if r == nil {
 		return updated, nil
 	}
-	return updated, t.setResources(updated, r)
+	if err := t.setResources(updated, r); err != nil {
+		return nil, err
+	}
+	return updated, nil
 }
 
 // setResources applies what r has to out, which is changed.
@@ -216,10 +220,11 @@ func checkList(field, s string) error {
 	return nil
 }
 
-// checkPageSize is for "2MB": it becomes part of a file's name.
+// pageSize becomes part of a file's name: "2MB".
+var pageSize = regexp.MustCompile(`^[1-9][0-9]{0,3}[KMG]B$`)
+
 func checkPageSize(field, s string) error {
-	digits := strings.TrimRight(s, "KMGB")
-	if _, err := strconv.ParseUint(digits, 10, 32); err != nil || !strings.HasSuffix(s, "B") || len(s)-len(digits) > 2 {
+	if !pageSize.MatchString(s) {
 		return invalid("%s: page size %s is not a number and KB, MB or GB", field, quoted(s))
 	}
 	return nil

@@ -75,6 +75,7 @@ func (t *Translator) Translate(c *Container) (*Result, error) {
 			return nil, fmt.Errorf("translate container %q: %w", c.ID, err)
 		}
 	}
+	tr.result.User = StatusUser(tr.spec) // a CDI device may have added groups
 	return tr.result, nil
 }
 

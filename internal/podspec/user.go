@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/moby/sys/user"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -43,14 +44,17 @@ func (t *translation) user() error {
 	}
 	slices.Sort(groups)
 	u.AdditionalGids = slices.Compact(groups)
-	t.result.User = containerUser(u.UID, u.GID, u.AdditionalGids)
 	return nil
 }
 
-func containerUser(uid, gid uint32, groups []uint32) *runtime.ContainerUser {
-	l := &runtime.LinuxContainerUser{Uid: int64(uid), Gid: int64(gid)}
-	for _, g := range groups {
-		l.SupplementalGroups = append(l.SupplementalGroups, int64(g))
+// StatusUser is the user of a spec as ContainerStatus tells it.
+func StatusUser(s *specs.Spec) *runtime.ContainerUser {
+	l := &runtime.LinuxContainerUser{}
+	if s.Process != nil {
+		l.Uid, l.Gid = int64(s.Process.User.UID), int64(s.Process.User.GID)
+		for _, g := range s.Process.User.AdditionalGids {
+			l.SupplementalGroups = append(l.SupplementalGroups, int64(g))
+		}
 	}
 	return &runtime.ContainerUser{Linux: l}
 }
