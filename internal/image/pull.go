@@ -15,6 +15,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // PullOptions are what a pull may bring.
@@ -30,6 +32,9 @@ type PullOptions struct {
 // ErrInvalidArgument for the reference or login, ErrNotFound, ErrUnauthenticated and
 // ErrPermissionDenied from the registry, ErrRegistryUnavailable, ErrRefused.
 func (i *Images) Pull(ctx context.Context, ref string, o PullOptions) (string, error) {
+	if _, err := digest.Parse(ref); err == nil {
+		return "", fmt.Errorf("pull %s: an id tells no registry, images are pulled by name: %w", ref, errdefs.ErrInvalidArgument)
+	}
 	named, err := parseReference(ref)
 	if err != nil {
 		return "", err
@@ -127,17 +132,41 @@ func (i *Images) remoteOptions(ref string, t target, resolver remotes.Resolver) 
 		containerd.WithMaxConcurrentDownloads(s.MaxConcurrentDownloads),
 		containerd.WithConcurrentLayerFetchBuffer(s.ConcurrentLayerFetchBuffer),
 		containerd.WithUnpackOpts(i.unpackOptions()),
+		containerd.WithImageHandlerWrapper(i.wrapHandler(ref)),
 	}
 	if i.downloads != nil {
 		options = append(options, containerd.WithDownloadLimiter(i.downloads))
-	}
-	if !s.DisableSnapshotAnnotations {
-		options = append(options, containerd.WithImageHandlerWrapper(snapshotlabels.AppendInfoHandlerWrapper(ref)))
 	}
 	if s.DiscardUnpackedLayers {
 		options = append(options, containerd.WithChildLabelMap(images.ChildGCLabelsFilterLayers))
 	}
 	return options
+}
+
+// wrapHandler adds to what is done with each part of an image.
+func (i *Images) wrapHandler(ref string) func(images.Handler) images.Handler {
+	annotate := snapshotlabels.AppendInfoHandlerWrapper(ref)
+	return func(h images.Handler) images.Handler {
+		h = i.discardingCorrupt(h)
+		if i.settings.DisableSnapshotAnnotations {
+			return h
+		}
+		return annotate(h)
+	}
+}
+
+// discardingCorrupt throws away what was downloaded and is not what the digest says. It
+// would be found complete by the next pull, and fail that too.
+func (i *Images) discardingCorrupt(h images.Handler) images.Handler {
+	return images.HandlerFunc(func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+		children, err := h.Handle(ctx, desc)
+		if errdefs.IsFailedPrecondition(err) {
+			if aerr := i.content.Abort(context.WithoutCancel(ctx), remotes.MakeRefKey(ctx, desc)); aerr != nil && !errdefs.IsNotFound(aerr) {
+				log.G(ctx).WithError(aerr).WithField("digest", desc.Digest).Warn("discard a corrupt download")
+			}
+		}
+		return children, err
+	})
 }
 
 func (i *Images) unpackOptions() []containerd.UnpackOpt {
