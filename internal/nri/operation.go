@@ -23,6 +23,8 @@ type Operation struct {
 
 // Begin waits until no plugin is being synchronized. Call it before locking the pod or container, and
 // not within another operation: the second one would wait for a plugin that waits for the first.
+// An operation shall be short, and not hold the time that a container has to end: while
+// a plugin waits for its End, all that begin later wait for the plugin.
 func (a *Adaptation) Begin() *Operation {
 	if a == nil || a.nri == nil {
 		return nil
