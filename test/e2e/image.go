@@ -6,6 +6,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -45,24 +46,28 @@ func Directory(path string) File {
 // Layer returns a layer with the files, in their order.
 func Layer(t testing.TB, files ...File) v1.Layer {
 	t.Helper()
-	var buf bytes.Buffer
-	w := tar.NewWriter(&buf)
-	for i := range files {
-		_, errData := files[i].write(w)
-		if errData != nil {
-			t.Fatalf("layer: %s: %v", files[i].Name, errData)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(buf.Bytes())), nil
-	})
+	layer, err := NewLayer(files...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return layer
+}
+
+// NewLayer is Layer where there is no test.
+func NewLayer(files ...File) (v1.Layer, error) {
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	for i := range files {
+		if _, err := files[i].write(w); err != nil {
+			return nil, fmt.Errorf("layer: %s: %w", files[i].Name, err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(buf.Bytes())), nil
+	})
 }
 
 func (f *File) write(w *tar.Writer) (int, error) {

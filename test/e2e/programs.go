@@ -11,9 +11,9 @@ import (
 	"github.com/sardine-run/sardine/internal/testnode"
 )
 
-// binDir is where make puts the programs: SARDINE_BIN_DIR, or bin/ of the
+// BinDir is where make puts the programs: SARDINE_BIN_DIR, or bin/ of the
 // repository, two levels above the directory go test runs a test in.
-func binDir() string {
+func BinDir() string {
 	if dir := os.Getenv("SARDINE_BIN_DIR"); dir != "" {
 		return dir
 	}
@@ -24,7 +24,7 @@ func binDir() string {
 // of ours, or a peer's.
 func Program(t testing.TB, name string) string {
 	t.Helper()
-	for _, dir := range []string{binDir(), filepath.Join(binDir(), "tools")} {
+	for _, dir := range []string{BinDir(), filepath.Join(BinDir(), "tools")} {
 		path, err := filepath.Abs(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -33,7 +33,7 @@ func Program(t testing.TB, name string) string {
 			return path
 		}
 	}
-	testnode.Unavailable(t, name+" is not in "+binDir()+": run make all tools")
+	testnode.Unavailable(t, name+" is not in "+BinDir()+": run make all tools")
 	return ""
 }
 
@@ -50,9 +50,9 @@ func busybox(t testing.TB) string {
 // environment is the test's own, with the peers' programs findable, and
 // without a warning on every command on machines with cgroup v1.
 func environment() []string {
-	tools, err := filepath.Abs(filepath.Join(binDir(), "tools"))
+	tools, err := filepath.Abs(filepath.Join(BinDir(), "tools"))
 	if err != nil {
-		tools = binDir()
+		tools = BinDir()
 	}
 	return append(os.Environ(), "PATH="+tools+":"+os.Getenv("PATH"), "CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1")
 }

@@ -15,6 +15,8 @@ var names = map[string]func(args []string) error{
 	"httpd":     serveWeb,
 	"nnp":       printEffectiveUser,
 	"ipcs":      listSharedMemory,
+	"ls":        listFiles,
+	"pgrep":     findProcesses,
 	"pause":     pause,
 }
 
