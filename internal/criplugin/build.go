@@ -3,6 +3,7 @@
 package criplugin
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -26,6 +27,7 @@ import (
 	"github.com/sardine-run/sardine/internal/image"
 	"github.com/sardine-run/sardine/internal/kernel"
 	"github.com/sardine-run/sardine/internal/network"
+	"github.com/sardine-run/sardine/internal/nri"
 	"github.com/sardine-run/sardine/internal/pod"
 	"github.com/sardine-run/sardine/internal/podlog"
 	"github.com/sardine-run/sardine/internal/podspec"
@@ -50,6 +52,7 @@ type builder struct {
 	logs     *podlog.Hub
 	specs    *podspec.Translator
 	node     podspec.Node
+	plugins  *nri.Adaptation
 	pods     *pod.Manager
 	sessions *stream.Server
 	stockCRI runtime.RuntimeServiceServer // nil without shims
@@ -190,9 +193,12 @@ func (b *builder) openPods() error {
 	if err != nil {
 		return err
 	}
+	if err := b.openPlugins(); err != nil {
+		return err
+	}
 	b.pods, err = pod.New(pod.Config{
 		State: stateDir(b.ic), Root: rootDir(b.ic), Init: b.engine.Init,
-		Containers: b.engine.Containers, Launcher: b.engine.Containers.Launcher, Images: b.images, Networks: b.networks, Logs: b.logs, Specs: b.specs,
+		Containers: b.engine.Containers, Launcher: b.engine.Containers.Launcher, Images: b.images, Networks: b.networks, Logs: b.logs, Specs: b.specs, Plugins: b.plugins,
 		Handlers: handlers, DefaultHandler: b.defaultHandler(),
 	})
 	if err != nil {
@@ -203,6 +209,27 @@ func (b *builder) openPods() error {
 		return err
 	}
 	b.images.Reconcile(nil) // all containers have their views again
+	return b.plugins.Start()
+}
+
+// openPlugins reads the section plugins."io.containerd.nri.v1.nri". Plugins are started once the pods are known.
+func (b *builder) openPlugins() error {
+	cfg := nri.DefaultConfig()
+	if err := convert(b.stock[nriURI].Config, cfg); err != nil {
+		return err
+	}
+	var err error
+	b.plugins, err = nri.New(cfg, b.version, nri.Callbacks{
+		List: func() ([]*nri.Pod, []*nri.Container) { return b.pods.ForPlugins() },
+		Update: func(ctx context.Context, id string, r *runtime.LinuxContainerResources) error {
+			return b.pods.UpdateForPlugin(ctx, id, r)
+		},
+		InjectCDI: b.specs.InjectCDI,
+	})
+	if err != nil {
+		return err
+	}
+	b.onClose(func() error { b.plugins.Stop(); return nil })
 	return nil
 }
 

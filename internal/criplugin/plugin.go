@@ -27,6 +27,7 @@ var (
 	runtimeURI    = uri(plugins.CRIServicePlugin, "runtime")
 	imagesURI     = uri(plugins.CRIServicePlugin, "images")
 	podSandboxURI = uri(plugins.PodSandboxPlugin, "podsandbox")
+	nriURI        = uri(plugins.NRIApiPlugin, "nri")
 	containersURI = uri(plugins.ServicePlugin, services.ContainersService)
 )
 
@@ -59,11 +60,14 @@ func Take(registrations []plugin.Registration, version string) error {
 		case podSandboxURI:
 			r.Requires = append(slices.Clone(r.Requires), plugins.RuntimePluginV2)
 			r.InitFn = a.forShims(r.InitFn)
+		case nriURI:
+			// Ours is part of the CRI server; two would want the same socket.
+			r.InitFn = func(*plugin.InitContext) (any, error) { return nil, plugin.ErrSkipPlugin }
 		case containersURI:
 			r.InitFn = a.initContainers
 		}
 	}
-	for _, name := range []string{serverURI, runtimeURI, imagesURI, podSandboxURI, containersURI} {
+	for _, name := range []string{serverURI, runtimeURI, imagesURI, podSandboxURI, nriURI, containersURI} {
 		if _, ok := a.stock[name]; !ok {
 			return fmt.Errorf("containerd registered no plugin %s", name)
 		}

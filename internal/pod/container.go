@@ -71,6 +71,9 @@ type Container struct {
 	// op serializes start, update and removal. It is taken before mu.
 	op sync.Mutex
 
+	// limits serializes changes of the limits. It is taken before mu.
+	limits sync.Mutex
+
 	mu      sync.Mutex // guards what follows
 	status  status
 	removed bool

@@ -17,6 +17,7 @@ import (
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/sardine-run/sardine/internal/image"
+	"github.com/sardine-run/sardine/internal/nri"
 	"github.com/sardine-run/sardine/internal/podspec"
 )
 
@@ -42,7 +43,9 @@ func (s *Sandbox) CreateContainer(ctx context.Context, cfg *runtime.ContainerCon
 	if err := s.manager.reserveContainer(c.Container); err != nil {
 		return nil, err
 	}
-	err := c.make(ctx)
+	op := s.manager.Plugins.Begin()
+	defer op.End()
+	err := c.make(ctx, op)
 	if err == nil {
 		err = s.adopt(c.Container)
 	}
@@ -53,6 +56,7 @@ func (s *Sandbox) CreateContainer(ctx context.Context, cfg *runtime.ContainerCon
 	}
 	s.manager.addContainer(c.Container)
 	s.manager.publish(runtime.ContainerEventType_CONTAINER_CREATED_EVENT, c.ID, s)
+	c.afterwards(ctx, op, (*nri.Operation).PostCreateContainer)
 	return c.Container, nil
 }
 
@@ -67,12 +71,27 @@ func (s *Sandbox) adopt(c *Container) error {
 	return nil
 }
 
-func (c *creation) make(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{c.useImage, c.translate, c.makeLayer, c.makeRecord} {
+func (c *creation) make(ctx context.Context, op *nri.Operation) error {
+	adjust := func(ctx context.Context) error { return c.adjust(ctx, op) }
+	for _, step := range []func(context.Context) error{c.useImage, c.translate, adjust, c.makeLayer, c.makeRecord} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// adjust lets NRI plugins change the spec.
+func (c *creation) adjust(ctx context.Context, op *nri.Operation) error {
+	if !op.Active() {
+		return nil
+	}
+	pod, container := c.Sandbox.forPlugins(), c.forPlugins(c.spec)
+	if err := op.CreateContainer(ctx, pod, container); err != nil {
+		return err
+	}
+	c.undo.add(func(ctx context.Context) error { return op.UndoCreateContainer(ctx, pod, container) })
+	c.resources = podspec.StatusResources(c.spec).Linux
 	return nil
 }
 

@@ -69,6 +69,12 @@ func (c *Container) exited(task *container.Container, exit container.Exit) {
 	c.finish(exit.At, int32(exit.Status), reason, "")
 	c.mu.Unlock()
 	c.manager.publish(runtime.ContainerEventType_CONTAINER_STOPPED_EVENT, c.ID, c.Sandbox)
+	if !c.manager.Plugins.Active() {
+		return
+	}
+	if spec, err := c.Spec(); err == nil {
+		c.manager.Plugins.ContainerExited(c.Sandbox.forPlugins(), c.forPlugins(spec))
+	}
 }
 
 // clear removes the task and drains the log.

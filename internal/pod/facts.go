@@ -23,14 +23,24 @@ func (s *Sandbox) Pid() int {
 }
 
 // UpdateResources notes what the kubelet has given the pod's cgroup.
-func (s *Sandbox) UpdateResources(_ context.Context, overhead, resources *runtime.LinuxContainerResources) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.phase != ready {
+func (s *Sandbox) UpdateResources(ctx context.Context, overhead, resources *runtime.LinuxContainerResources) error {
+	op := s.manager.Plugins.Begin()
+	defer op.End()
+	if !s.Status().Ready {
 		return unready("pod sandbox %s is not ready", s.ID)
 	}
+	if op.Active() {
+		if err := op.UpdatePodSandbox(ctx, s.forPlugins(), overhead, resources); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
 	s.overhead, s.resources = overhead, resources
-	return nil
+	s.mu.Unlock()
+	if !op.Active() {
+		return nil
+	}
+	return op.PostUpdatePodSandbox(ctx, s.forPlugins())
 }
 
 // Spec is the OCI runtime spec of the container.

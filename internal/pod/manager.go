@@ -17,6 +17,7 @@ import (
 	"github.com/sardine-run/sardine/internal/image"
 	"github.com/sardine-run/sardine/internal/launch"
 	"github.com/sardine-run/sardine/internal/network"
+	"github.com/sardine-run/sardine/internal/nri"
 	"github.com/sardine-run/sardine/internal/nsstore"
 	"github.com/sardine-run/sardine/internal/podlog"
 	"github.com/sardine-run/sardine/internal/podspec"
@@ -41,6 +42,7 @@ type Config struct {
 	Networks   network.Attacher
 	Logs       podlog.Logger
 	Specs      *podspec.Translator
+	Plugins    *nri.Adaptation // nil: none
 
 	Handlers       map[string]*Handler
 	DefaultHandler string

@@ -14,6 +14,7 @@ import (
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/sardine-run/sardine/internal/network"
+	"github.com/sardine-run/sardine/internal/nri"
 	"github.com/sardine-run/sardine/internal/nsstore"
 	"github.com/sardine-run/sardine/internal/rootfs"
 )
@@ -42,7 +43,9 @@ func (m *Manager) RunSandbox(ctx context.Context, cfg *runtime.PodSandboxConfig,
 	if err := m.reserveSandbox(r.Sandbox); err != nil {
 		return nil, err
 	}
-	if err := r.make(ctx); err != nil {
+	op := m.Plugins.Begin()
+	defer op.End()
+	if err := r.make(ctx, op); err != nil {
 		err = errors.Join(fmt.Errorf("pod %s/%s: %w", cfg.Metadata.GetNamespace(), cfg.Metadata.GetName(), err), r.undo.run(ctx))
 		m.forgetSandbox(r.Sandbox)
 		return nil, err
@@ -53,7 +56,7 @@ func (m *Manager) RunSandbox(ctx context.Context, cfg *runtime.PodSandboxConfig,
 	return r.Sandbox, nil
 }
 
-func (r *running) make(ctx context.Context) error {
+func (r *running) make(ctx context.Context, op *nri.Operation) error {
 	for _, step := range []func(context.Context) error{
 		r.label, r.makeDir, r.makeSpaces, r.writeFiles, r.makeHolder, r.attach, r.commit,
 	} {
@@ -61,7 +64,10 @@ func (r *running) make(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	if !op.Active() {
+		return nil
+	}
+	return op.RunPodSandbox(ctx, r.forPlugins())
 }
 
 // label reserves the pod's SELinux labels.

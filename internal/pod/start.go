@@ -15,18 +15,29 @@ import (
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/sardine-run/sardine/internal/container"
+	"github.com/sardine-run/sardine/internal/nri"
 	"github.com/sardine-run/sardine/internal/podlog"
 	"github.com/sardine-run/sardine/internal/rootfs"
 )
 
 // Start runs the container's program. A container whose program cannot be run is exited, with a reason.
 func (c *Container) Start(ctx context.Context) error {
+	op := c.manager.Plugins.Begin()
+	defer op.End()
+	if err := c.start(ctx, op); err != nil {
+		return err
+	}
+	c.afterwards(ctx, op, (*nri.Operation).PostStartContainer)
+	return nil
+}
+
+func (c *Container) start(ctx context.Context, plugins *nri.Operation) error {
 	c.op.Lock()
 	defer c.op.Unlock()
 	if err := c.beginStart(); err != nil {
 		return err
 	}
-	task, err := c.launch(ctx)
+	task, err := c.launch(ctx, plugins)
 	if err != nil {
 		c.failStart(ctx, err)
 		return fmt.Errorf("start container %s: %w", c.ID, err)
@@ -70,7 +81,7 @@ func (c *Container) failStart(ctx context.Context, cause error) {
 }
 
 // launch makes the task and starts it.
-func (c *Container) launch(ctx context.Context) (*container.Container, error) {
+func (c *Container) launch(ctx context.Context, plugins *nri.Operation) (*container.Container, error) {
 	spec, text, err := c.readSpec()
 	if err != nil {
 		return nil, err
@@ -91,6 +102,13 @@ func (c *Container) launch(ctx context.Context) (*container.Container, error) {
 	task, err := c.manager.Containers.Create(ctx, &container.Request{
 		Namespace: Namespace, ID: c.ID, Spec: text, Parsed: spec, Rootfs: mounts, Trees: trees, Stdio: c.streams(),
 		CgroupDriver: handler.CgroupDriver, NoPivotRoot: handler.NoPivotRoot, NoNewKeyring: handler.NoNewKeyring,
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = c.toPlugins(plugins, func(p *nri.Pod, n *nri.Container) error {
+		n.Pid = task.Pid()
+		return plugins.StartContainer(ctx, p, n)
 	})
 	if err != nil {
 		return nil, err

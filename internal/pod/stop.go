@@ -14,6 +14,8 @@ import (
 	"github.com/opencontainers/selinux/go-selinux"
 	"golang.org/x/sys/unix"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/sardine-run/sardine/internal/nri"
 )
 
 // killTime bounds the wait for a container to end after SIGKILL: a process may be stuck in the kernel.
@@ -22,6 +24,16 @@ const killTime = 30 * time.Second
 // Stop ends the container: its stop signal, and SIGKILL when it has not ended in grace. It returns when the container is
 // exited. nil when it does not run.
 func (c *Container) Stop(ctx context.Context, grace time.Duration) error {
+	if err := c.stop(ctx, grace); err != nil {
+		return err
+	}
+	op := c.manager.Plugins.Begin()
+	defer op.End()
+	c.afterwards(ctx, op, (*nri.Operation).StopContainer)
+	return nil
+}
+
+func (c *Container) stop(ctx context.Context, grace time.Duration) error {
 	c.mu.Lock()
 	ended := c.ended
 	if c.status.State == Created || c.status.State == Exited {
@@ -98,6 +110,12 @@ func (c *Container) Remove(ctx context.Context) error {
 	if err := c.Stop(ctx, 0); err != nil {
 		return err
 	}
+	op := c.manager.Plugins.Begin()
+	defer op.End()
+	return c.remove(ctx, op)
+}
+
+func (c *Container) remove(ctx context.Context, plugins *nri.Operation) error {
 	c.op.Lock()
 	defer c.op.Unlock()
 	c.mu.Lock()
@@ -107,6 +125,7 @@ func (c *Container) Remove(ctx context.Context) error {
 	if gone {
 		return nil
 	}
+	c.afterwards(ctx, plugins, (*nri.Operation).RemoveContainer)
 	if err := c.dismantle(ctx); err != nil {
 		c.mu.Lock()
 		c.removed = false
@@ -166,6 +185,7 @@ func (s *Sandbox) stop(ctx context.Context) error {
 	if err := s.stopContainers(ctx); err != nil {
 		return err
 	}
+	s.afterwards(ctx, (*nri.Operation).StopPodSandbox)
 	if err := s.release(ctx); err != nil {
 		return fmt.Errorf("stop pod sandbox %s: %w", s.ID, err)
 	}
@@ -228,6 +248,7 @@ func (s *Sandbox) Remove(ctx context.Context) error {
 			return err
 		}
 	}
+	s.afterwards(ctx, (*nri.Operation).RemovePodSandbox)
 	if err := os.RemoveAll(s.dir()); err != nil {
 		return fmt.Errorf("remove pod sandbox %s: %w", s.ID, err)
 	}

@@ -45,6 +45,11 @@ func (t *translation) cdiNames() ([]string, error) {
 	}), nil
 }
 
+// InjectCDI puts the devices of these qualified names into a spec, which is changed.
+func (t *Translator) InjectCDI(spec *specs.Spec, names []string) error {
+	return t.cdi.inject(spec, names)
+}
+
 // cdiDevices are the CDI specs of the node, read when the first container asks for a device
 // and again when a file has changed. The library's own watch would take a goroutine, and
 // may learn of a file after the container that was sent because of it.
