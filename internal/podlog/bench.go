@@ -26,16 +26,21 @@ type bench struct {
 	text   []byte // limit bytes for the start of a line that came before, then peekSize
 	out    []byte
 	header header
-	slot   int // of the journal; -1 without
+	slot   int    // of the journal; -1 without
+	mark   []byte // of the slot
+
+	// packets says that the program has set O_DIRECT, see pipe(2): what was peeked comes
+	// in packets, of which read(2) takes one at a time and drops what is not wanted.
+	packets bool
 }
 
-func newBench(null, limit, slot int) (*bench, error) {
+func newBench(null, limit, slot int, mark []byte) (*bench, error) {
 	read, write, err := kernel.ScratchPipe(peekSize)
 	if err != nil {
 		return nil, err
 	}
 	return &bench{
-		null: null, read: read, write: write, slot: slot,
+		null: null, read: read, write: write, slot: slot, mark: mark,
 		text:   make([]byte, limit+peekSize),
 		out:    make([]byte, 0, max(outSize, limit+2*maxHeader)),
 		header: make(header, 0, maxHeader),
@@ -55,6 +60,7 @@ func (b *bench) peek(fifo int, before []byte) (text []byte, waiting int, err err
 	if err != nil {
 		return nil, 0, err
 	}
+	b.packets = false
 	for got := 0; got < waiting; {
 		n, err := unix.Read(b.read, b.text[head+got:head+waiting])
 		switch {
@@ -67,10 +73,38 @@ func (b *bench) peek(fifo int, before []byte) (text []byte, waiting int, err err
 			return nil, 0, errors.Join(fmt.Errorf("read: %w", err), b.renew())
 		}
 		got += n
+		b.packets = b.packets || got < waiting
 	}
 	start := head - len(before)
 	copy(b.text[start:], before)
 	return b.text[start : head+waiting], waiting, nil
+}
+
+// take removes from fifo the text that was peeked; there may be less of it if the program
+// reads its own output. It reads the text over itself, but the first byte to mark: unlike
+// splice(2), read(2) is not cut short by SIGKILL, so that all is taken and marked or nothing.
+func (b *bench) take(fifo int, text, mark []byte) error {
+	if b.packets {
+		_, err := kernel.Drop(fifo, b.null, len(text))
+		return err
+	}
+	for taken := 0; taken < len(text); {
+		rest := [][]byte{mark, text[1:]}
+		if taken > 0 {
+			rest = [][]byte{text[taken:]}
+		}
+		n, err := unix.Readv(fifo, rest)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN), err == nil && n == 0:
+			return nil
+		case err != nil:
+			return fmt.Errorf("readv: %w", err)
+		}
+		taken += n
+	}
+	return nil
 }
 
 // renew replaces the scratch pipe, which is not empty as it should be.
@@ -99,7 +133,7 @@ func (p *benches) get() (*bench, error) {
 		return b, nil
 	}
 	slot := p.journal.take()
-	b, err := newBench(p.null, p.limit, slot)
+	b, err := newBench(p.null, p.limit, slot, p.journal.mark(slot))
 	if err != nil {
 		p.journal.give(slot)
 	}

@@ -78,11 +78,11 @@ func (c *container) open(cfg Config) error {
 		return nil
 	}
 	for i := range c.streams {
-		if err := c.recover(&c.streams[i], now); err != nil {
+		if err := c.recover(&c.streams[i]); err != nil {
 			return err
 		}
 	}
-	return nil
+	return errors.Join(c.shorten(&c.streams[0], now), c.shorten(&c.streams[1], now))
 }
 
 // wake is called by a worker when stream i has something. It does the work unless another

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"os"
 	"sync"
@@ -14,8 +13,6 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/sardine-run/sardine/internal/kernel"
 )
 
 // journal is a file on tmpfs by which the next daemon finds out how far this one came when
@@ -66,8 +63,15 @@ type record struct {
 	step         uint64
 	fifo, log    fifoID
 	offset, size uint64 // of the entries in the log; with stepCarry the place and the start's length afterwards
-	taken, sum   uint64 // bytes to take out of the FIFO, and a checksum of their beginning
+	taken        uint64 // bytes to take out of the FIFO
+	first, mark  byte   // the first of them, and what is there in its place: see isTaken
 }
+
+// Where the two bytes of a record lie.
+const (
+	markAt  = 8 * 8
+	firstAt = markAt + 1
+)
 
 const (
 	journalMagic = 0x31474f4c44504453 // and version
@@ -77,7 +81,6 @@ const (
 	placeHeader  = 64
 	maxAge       = 3 // restarts after which what nobody asked for is dropped
 	maxPlaces    = 1 << 20
-	sumSize      = 256
 )
 
 // openJournal reads what an earlier daemon has left at path and replaces the file.
@@ -153,6 +156,7 @@ func (j *journal) keep(id fifoID, r *remains) error {
 		}
 		r.slot = j.take()
 		j.write(r.slot, r.step)
+		j.mark(r.slot)[0] = r.step.mark
 	}
 	j.left[id] = r
 	return nil
@@ -225,18 +229,34 @@ func readRecord(data []byte) record {
 	w := func(i int) uint64 { return word(data, i) }
 	return record{
 		step: w(0), fifo: fifoID{w(1), w(2)}, log: fifoID{w(3), w(4)},
-		offset: w(5), size: w(6), taken: w(7), sum: w(8),
+		offset: w(5), size: w(6), taken: w(7), first: data[firstAt], mark: data[markAt],
 	}
 }
 
-// write stores r as record slot, its step last.
+// isTaken reports whether the system call was made that takes bytes out of the FIFO. It reads
+// the first of them into the record, where another byte was: the kernel takes the bytes and says so
+// in one go, whatever kills the daemon.
+func (r record) isTaken() bool { return r.mark == r.first }
+
+// mark returns where to read the first byte of record slot; somewhere without one.
+func (j *journal) mark(slot int) []byte {
+	if j == nil || slot < 0 {
+		return make([]byte, 1)
+	}
+	at := slot*recordWords*8 + markAt
+	return j.page[at : at+1 : at+1]
+}
+
+// write stores r as record slot, not taken yet, its step last.
 func (j *journal) write(slot int, r record) {
 	if j == nil || slot < 0 {
 		return
 	}
 	w := j.records[slot]
 	w[1], w[2], w[3], w[4] = r.fifo.dev, r.fifo.ino, r.log.dev, r.log.ino
-	w[5], w[6], w[7], w[8] = r.offset, r.size, r.taken, r.sum
+	w[5], w[6], w[7] = r.offset, r.size, r.taken
+	at := slot * recordWords * 8
+	j.page[at+firstAt], j.page[at+markAt] = r.first, ^r.first
 	atomic.StoreUint64(&w[0], r.step)
 }
 
@@ -367,13 +387,4 @@ func (j *journal) close() {
 		_ = unix.Munmap(j.page)
 	}
 	j.file.Close()
-}
-
-// sum is a checksum of the beginning of what waits in a FIFO.
-func sum(text []byte) uint64 { return uint64(crc32.ChecksumIEEE(text[:min(len(text), sumSize)])) }
-
-// identify returns the name of the file behind fd.
-func identify(fd int) (fifoID, error) {
-	st, err := kernel.Stat(fd)
-	return fifoID{st.Dev, st.Ino}, err
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/sardine-run/sardine/internal/kernel"
 )
 
-// recover finishes what an earlier daemon has begun with a stream. The log file is open if it
-// can be.
-func (c *container) recover(s *stream, now time.Time) error {
+// recover finishes what an earlier daemon has begun with a stream, in such a way that this
+// one may be killed meanwhile. The log file is open if it can be.
+func (c *container) recover(s *stream) error {
 	left := c.hub.journal.claim(s.id)
 	if left == nil || s.fd < 0 {
 		return nil
@@ -22,33 +22,50 @@ func (c *container) recover(s *stream, now time.Time) error {
 	defer c.hub.benches.put(b)
 
 	s.start, s.place = left.start, left.place
-	step := left.step
-	switch step.step {
-	case stepWrite:
-		if c.isWritten(step) {
-			c.take(b, s, int(step.taken))
-			c.keepStart(s, nil)
-		}
-	case stepTake:
-		if stillWaits(b, s, step) {
-			c.take(b, s, int(step.taken))
+	switch step := left.step; {
+	case step.step == stepTake, step.step == stepWrite && c.isWritten(step):
+		if err := c.takeAgain(b, s, left); err != nil {
+			return err
 		}
 		c.keepStart(s, nil)
-	case stepCarry:
-		if len(left.next) > 0 && !stillWaits(b, s, step) {
-			s.start = left.next
-			c.hub.journal.setLength(s.place, s.id, len(s.start))
-		}
+	case step.step == stepCarry && step.isTaken() && len(left.next) > 0:
+		s.start = left.next
+		c.hub.journal.setLength(s.place, s.id, len(s.start))
 	}
 	if len(s.start) == 0 {
 		c.hub.journal.drop(s.place)
 		s.place = -1
 	}
 	c.hub.journal.give(left.slot)
-	if len(s.start) > c.hub.limit { // which was larger then
-		c.write(b, s, s.start, now, false)
-	}
 	return nil
+}
+
+// shorten cuts the start of a line that is longer than the limit, which was larger then.
+func (c *container) shorten(s *stream, now time.Time) error {
+	if len(s.start) <= c.hub.limit {
+		return nil
+	}
+	b, err := c.hub.benches.get()
+	if err != nil {
+		return err
+	}
+	defer c.hub.benches.put(b)
+	c.write(b, s, s.start, now, false)
+	return nil
+}
+
+// takeAgain removes from the FIFO what an earlier daemon was about to.
+func (c *container) takeAgain(b *bench, s *stream, left *remains) error {
+	if left.step.step == stepTake && left.step.isTaken() {
+		return nil
+	}
+	text, _, err := b.peek(s.fd, nil)
+	if text = text[:min(len(text), int(left.step.taken))]; err != nil || len(text) == 0 {
+		return err
+	}
+	left.step.step = stepTake
+	c.hub.journal.write(left.slot, left.step)
+	return b.take(s.fd, text, c.hub.journal.mark(left.slot))
 }
 
 // isWritten reports whether the entries of step are in the log file, and removes what is
@@ -69,11 +86,4 @@ func (c *container) isWritten(step record) bool {
 		_ = truncate(c.file.fd, int64(step.offset))
 	}
 	return false
-}
-
-// stillWaits reports whether what step was to take is still in the FIFO. Only a daemon that was
-// killed within the system call, or next to it, leaves that open; then the text decides.
-func stillWaits(b *bench, s *stream, step record) bool {
-	text, waiting, err := b.peek(s.fd, nil)
-	return err == nil && waiting > 0 && uint64(waiting) >= min(step.taken, peekSize) && sum(text[:min(waiting, int(step.taken))]) == step.sum
 }

@@ -102,7 +102,7 @@ func (c *container) batch(b *bench, s *stream, all bool) (waiting int, err error
 
 	used := c.write(b, s, text, time.Now(), false)
 	rest := text[max(used, before):]
-	if len(rest) > 0 && (all || used == 0 || waiting < peekSize/2) {
+	if len(rest) > 0 && (all || used == 0 || waiting < peekSize/2 || b.packets) {
 		c.carry(b, s, rest)
 	}
 	return waiting, nil
@@ -135,7 +135,10 @@ func (c *container) write(b *bench, s *stream, text []byte, now time.Time, all b
 func (c *container) commit(b *bench, s *stream, out, text []byte, now time.Time) {
 	own := min(len(text), len(s.start))
 	waiting := text[own:]
-	step := record{step: stepWrite, fifo: s.id, size: uint64(len(out)), taken: uint64(len(waiting)), sum: sum(waiting)}
+	step := record{step: stepWrite, fifo: s.id, size: uint64(len(out)), taken: uint64(len(waiting))}
+	if len(waiting) > 0 {
+		step.first = waiting[0]
+	}
 	if c.file.path != "" {
 		kept, err := c.file.append(out, c.hub.limit, now, func(st unix.Stat_t) {
 			step.log, step.offset = fifoID{st.Dev, st.Ino}, uint64(st.Size)
@@ -149,20 +152,20 @@ func (c *container) commit(b *bench, s *stream, out, text []byte, now time.Time)
 	}
 	step.step = stepTake
 	c.hub.journal.write(b.slot, step)
-	c.take(b, s, len(waiting))
+	c.take(b, s, waiting)
 	c.keepStart(s, s.start[own:])
 	c.hub.journal.step(b.slot, stepNone)
 }
 
-// take removes n bytes from the FIFO. There may be less if the program reads its own output.
-func (c *container) take(b *bench, s *stream, n int) {
-	if n == 0 {
+// take removes text, which is no longer needed, from the FIFO.
+func (c *container) take(b *bench, s *stream, text []byte) {
+	if len(text) == 0 {
 		return
 	}
-	if _, err := kernel.Drop(s.fd, b.null, n); err != nil {
+	if err := b.take(s.fd, text, b.mark); err != nil {
 		c.hub.log.Error("take output of container", "id", c.id, "stream", s.name, "error", err)
 	}
-	s.seen = max(s.seen-n, 0)
+	s.seen = max(s.seen-len(text), 0)
 }
 
 // keepStart leaves rest, mostly nothing, of the start of a line.
@@ -185,13 +188,13 @@ func (c *container) carry(b *bench, s *stream, more []byte) {
 	if s.place = j.extend(s.place, len(s.start), more); s.place >= 0 {
 		j.write(b.slot, record{
 			step: stepCarry, fifo: s.id, offset: uint64(s.place), size: uint64(length),
-			taken: uint64(len(more)), sum: sum(more),
+			taken: uint64(len(more)), first: more[0],
 		})
 	}
-	c.take(b, s, len(more))
+	s.start = append(s.start, more...)
+	c.take(b, s, more)
 	j.setLength(s.place, s.id, length)
 	if s.place >= 0 {
 		j.step(b.slot, stepNone)
 	}
-	s.start = append(s.start, more...)
 }
