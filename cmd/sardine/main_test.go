@@ -22,6 +22,9 @@ func TestCommandLineMistakes(t *testing.T) {
 		"stress --hold 3 --exec 1":     "hold is a workload of its own",
 		"stress --address /none/s":     "no daemon at /none/s",
 		"stress --speed 3":             "speed",
+		"stress --cri /none/s":         "no daemon at /none/s",
+		"stress --cri s --network x":   `network is "x"`,
+		"stress --cri s --hold 3":      "go without cri",
 		"demo again":                   `no arguments, got "again"`,
 		"demo --count 0":               "count is 0",
 		"demo --concurrency 0":         "concurrency is 0",
@@ -56,5 +59,20 @@ func TestStressFlagsBecomeOptions(t *testing.T) {
 	}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestStressCRIFlagsBecomeOptions(t *testing.T) {
+	cmd := stressCommand()
+	var got stress.Options
+	cmd.Action = func(_ context.Context, c *cli.Command) error {
+		got = stressOptions(c)
+		return nil
+	}
+	if err := cmd.Run(context.Background(), strings.Fields("stress --cri unix:///s --network cni --handler h")); err != nil {
+		t.Fatal(err)
+	}
+	if !got.CRI || got.Address != "unix:///s" || got.Network != stress.NetworkCNI || got.Handler != "h" {
+		t.Errorf("got %+v", got)
 	}
 }

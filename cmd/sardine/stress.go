@@ -20,17 +20,21 @@ func stressCommand() *cli.Command {
 		Name:  "stress",
 		Usage: "time the lives of many short containers",
 		Description: "Creates, starts and deletes containers with any containerd and any runtime name, or holds a\n" +
-			"number of them and measures the node's memory. The exit status is 1 if a container failed.",
+			"number of them and measures the node's memory. With --cri pods of one container live instead, in any\n" +
+			"CRI server. The exit status is 1 if a container or a pod failed.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "address", Aliases: []string{"a"}, Value: defaults.DefaultAddress, Usage: "socket of the daemon"},
 			&cli.StringFlag{Name: "namespace", Aliases: []string{"n"}, Value: "sardine-stress", Usage: "containerd namespace; one that does not exist is made and removed"},
 			&cli.StringFlag{Name: "runtime", Value: stress.DefaultRuntime, Usage: "runtime `NAME`"},
 			&cli.StringFlag{Name: "snapshotter", Usage: "snapshotter `NAME` (default: overlayfs where it works, otherwise native)"},
-			&cli.StringFlag{Name: "image", Aliases: []string{"i"}, Usage: "image in the namespace with true and sleep (default: a tiny one, imported for the run)"},
+			&cli.StringFlag{Name: "image", Aliases: []string{"i"}, Usage: "image with true and sleep that the daemon has (default: a tiny one, imported for the run)"},
 			&cli.IntFlag{Name: "concurrency", Aliases: []string{"c"}, Value: 1, Usage: "number of workers"},
 			&cli.DurationFlag{Name: "duration", Aliases: []string{"d"}, Value: 10 * time.Second, Usage: "length of the run"},
 			&cli.IntFlag{Name: "count", Usage: "number of containers instead of a duration"},
 			&cli.IntFlag{Name: "exec", Usage: "further processes to run in each container"},
+			&cli.StringFlag{Name: "cri", Usage: "CRI `SOCKET` in which pods are to live"},
+			&cli.StringFlag{Name: "network", Value: stress.NetworkHost, Usage: "network of pods: host or cni"},
+			&cli.StringFlag{Name: "handler", Usage: "runtime handler of pods (default: the server's)"},
 			&cli.IntFlag{Name: "hold", Usage: "start `N` containers, leave them running, measure, delete them"},
 			&cli.BoolFlag{Name: "library", Usage: "drive the client library's containers and tasks, as containerd-stress does, not one call per step"},
 			&cli.DurationFlag{Name: "timeout", Value: 30 * time.Second, Usage: "limit for the life of one container"},
@@ -63,6 +67,14 @@ func runStress(ctx context.Context, cmd *cli.Command) error {
 }
 
 func stressOptions(cmd *cli.Command) stress.Options {
+	o := containerOptions(cmd)
+	if endpoint := cmd.String("cri"); endpoint != "" {
+		o.Address, o.CRI, o.Network, o.Handler = endpoint, true, cmd.String("network"), cmd.String("handler")
+	}
+	return o
+}
+
+func containerOptions(cmd *cli.Command) stress.Options {
 	return stress.Options{
 		Address:     cmd.String("address"),
 		Namespace:   cmd.String("namespace"),

@@ -26,6 +26,7 @@ type Where struct {
 	Namespace   string // made when absent, and then removed by Close
 	Snapshotter string // empty: overlayfs where it works, otherwise native
 	Image       string // an image of the namespace; empty: the tiny image is imported
+	Shared      bool   // others use the namespace: it stays, though it was made
 }
 
 // Session is a connection with an image ready to start containers from. All
@@ -143,7 +144,7 @@ func (s *Session) ensureNamespace(ctx context.Context) error {
 	err := s.Client.NamespaceService().Create(ctx, s.where.Namespace, nil)
 	switch {
 	case err == nil:
-		s.ownNamespace = true
+		s.ownNamespace = !s.where.Shared
 		return nil
 	case errdefs.IsAlreadyExists(err):
 		return nil

@@ -7,5 +7,6 @@
 // waits for and deletes containers of /bin/true, one after the other. By default
 // each step is one call of containerd's API, so that the figures are the
 // daemon's; Options.Library drives the client library's containers and tasks
-// instead, as containerd-stress does.
+// instead, as containerd-stress does. Options.CRI has pods of one container live
+// instead, through any CRI socket.
 package stress

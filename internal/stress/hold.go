@@ -98,7 +98,7 @@ func (r *run) deleteHeld(ctx context.Context, boxes []box) {
 }
 
 func (r *run) deleteOne(ctx context.Context, b box, times *recorder) error {
-	ctx, cancel := r.bounded(ctx)
+	ctx, cancel := r.bounded(r.session.Context(ctx))
 	defer cancel()
 	began := time.Now()
 	if err := r.end(ctx, b); err != nil {
@@ -121,7 +121,7 @@ func (r *run) end(ctx context.Context, b box) error {
 
 // startHeld is the first half of a life. The box it returns is nil on error.
 func (w *worker) startHeld(ctx context.Context, id string) (box, error) {
-	ctx, cancel := w.run.bounded(ctx)
+	ctx, cancel := w.run.bounded(w.run.session.Context(ctx))
 	defer cancel()
 	b := newBox(w.run.session, id, w.run.options)
 	watch := newStopwatch()

@@ -12,6 +12,12 @@ import (
 // DefaultRuntime is the name of Sardine's in-process runtime.
 const DefaultRuntime = "io.containerd.sardine.v1"
 
+// Networks of pods.
+const (
+	NetworkHost = "host" // the node's
+	NetworkCNI  = "cni"  // one of their own, attached by the configured plugins
+)
+
 // Options say what to drive and how hard.
 type Options struct {
 	Address     string
@@ -26,8 +32,13 @@ type Options struct {
 	Execs       int           // processes to exec in each container
 	Hold        int           // instead: start so many containers, measure the node, delete them
 	Library     bool          // through the client library's containers, not one call per step
-	Timeout     time.Duration // for the life of one container
-	MaxErrors   int           // stop the run after so many
+
+	CRI     bool   // Address is a CRI socket, and pods of one container live instead of containers
+	Network string // of pods: NetworkHost or NetworkCNI
+	Handler string // runtime handler of pods, empty for the default one
+
+	Timeout   time.Duration // for the life of one container
+	MaxErrors int           // stop the run after so many
 }
 
 // Validate reports the first option that makes no sense.
@@ -35,9 +46,13 @@ func (o Options) Validate() error {
 	switch {
 	case o.Address == "":
 		return invalid("the address of the daemon is empty")
-	case o.Namespace == "":
+	case o.CRI && o.Network != NetworkHost && o.Network != NetworkCNI:
+		return invalid("network is %q, pods have %q or %q", o.Network, NetworkHost, NetworkCNI)
+	case o.CRI && (o.Hold > 0 || o.Library):
+		return invalid("hold and library are for containers; they go without cri")
+	case !o.CRI && o.Namespace == "":
 		return invalid("the namespace is empty")
-	case o.Runtime == "":
+	case !o.CRI && o.Runtime == "":
 		return invalid("the runtime name is empty")
 	case o.Concurrency < 1:
 		return invalid("concurrency is %d, at least 1 worker is needed", o.Concurrency)

@@ -7,20 +7,30 @@ import "time"
 // Phase is a step of a container's life that is timed by itself.
 type Phase int
 
-// The phases in the order of a life.
+// The phases in the order of a life, of a container or of a pod of one
+// container. A pod's CreateContainer, Start and Exec are one CRI call each.
 const (
-	CreateContainer Phase = iota // snapshot and container record
-	CreateTask                   // a process ready to start
-	Start                        // until the daemon answers
-	Wait                         // from that answer until the exit is reported
-	Exec                         // a second process: from its creation until it is deleted
-	Delete                       // task, container and snapshot
-	Total                        // the whole life
+	RunPodSandbox   Phase = iota
+	CreateContainer       // snapshot and container record
+	CreateTask            // a process ready to start
+	Start                 // until the daemon answers
+	CreateStart           // of a pod's container: CreateContainer and Start
+	PodReady              // from RunPodSandbox until Start answers
+	Wait                  // from that answer until the exit is reported
+	Exec                  // a second process: from its creation until it is deleted
+	StopContainer         // until the program has ended
+	StopPodSandbox
+	RemovePodSandbox // with its container
+	Delete           // task, container and snapshot
+	Total            // the whole life
 
 	phases
 )
 
-var phaseNames = [phases]string{"create container", "create task", "start", "wait", "exec", "delete", "total"}
+var phaseNames = [phases]string{
+	"run pod sandbox", "create container", "create task", "start", "create and start", "pod ready", "wait", "exec",
+	"stop container", "stop pod sandbox", "remove pod sandbox", "delete", "total",
+}
 
 // String returns the name used in tables and in JSON.
 func (p Phase) String() string { return phaseNames[p] }

@@ -5,6 +5,7 @@ package stress
 import (
 	"encoding/json"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -17,9 +18,10 @@ type Result struct {
 	Snapshotter   string `json:"snapshotter"`
 	Concurrency   int    `json:"concurrency"`
 	Library       bool   `json:"library,omitempty"` // Options.Library
+	Network       string `json:"network,omitempty"` // of pods; empty where containers lived
 
 	Seconds    float64 `json:"seconds"`
-	Containers int     `json:"containers"` // lived from create to delete without an error
+	Containers int     `json:"containers"` // or pods that lived from create to delete without an error
 	Rate       float64 `json:"containersPerSecond"`
 
 	// CPU time per container in milliseconds, of this process and of the
@@ -60,19 +62,22 @@ func (r *Result) setTimes(times *recorder, elapsed time.Duration) {
 	}
 }
 
-// ErrorKind is an error text, without the id of the container it first
-// happened to, and how often it was seen.
+// ErrorKind is an error text, without the ids of the container or the pod it
+// first happened to, and how often it was seen.
 type ErrorKind struct {
 	Text  string `json:"text"`
 	Count int    `json:"count"`
 }
+
+// givenID is an id that a CRI server chose.
+var givenID = regexp.MustCompile(`\b[0-9a-f]{64}\b`)
 
 // maxErrorKinds is how many different errors a result quotes: the first ones.
 const maxErrorKinds = 5
 
 func (r *Result) addError(id string, err error) {
 	r.Errors++
-	text := err.Error()
+	text := givenID.ReplaceAllString(err.Error(), "ID")
 	if id != "" {
 		text = strings.ReplaceAll(text, id, "ID")
 	}

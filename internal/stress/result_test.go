@@ -105,8 +105,8 @@ func TestTable(t *testing.T) {
 	for _, want := range []string{
 		"2 workers, 2 containers in 1.0 s: 2.0 per second",
 		"daemon 2.25 ms, this client 1.50 ms",
-		"phase               count  per second    min ms    p50 ms    p90 ms    p99 ms    max ms\n",
-		"total                   2         2.0     10.00     10.00     20.00     20.00     20.00\n",
+		"phase                 count  per second    min ms    p50 ms    p90 ms    p99 ms    max ms\n",
+		"total                     2         2.0     10.00     10.00     20.00     20.00     20.00\n",
 		"4 errors:\n  4 times: start ID: broken\n",
 	} {
 		if !strings.Contains(b.String(), want) {

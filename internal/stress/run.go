@@ -22,6 +22,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
+	if o.CRI {
+		return runPods(ctx, o)
+	}
 	s, err := session.Open(ctx, session.Where{
 		Address:     o.Address,
 		Namespace:   o.Namespace,
@@ -51,7 +54,7 @@ func runIn(ctx context.Context, s *session.Session, o Options) (*Result, error) 
 	if o.Hold > 0 {
 		err = r.hold(ctx)
 	} else {
-		err = r.lives(ctx)
+		err = r.lives(ctx, (*worker).life)
 	}
 	r.result.Interrupted = ctx.Err() != nil
 	return r.result, err
@@ -59,7 +62,8 @@ func runIn(ctx context.Context, s *session.Session, o Options) (*Result, error) 
 
 // run is one execution of a workload.
 type run struct {
-	session *session.Session
+	session *session.Session // nil where pods live
+	pods    *podClient       // nil where containers do
 	options Options
 	daemon  int // process id
 
@@ -68,8 +72,8 @@ type run struct {
 	result *Result
 }
 
-// lives runs containers from create to delete on all workers.
-func (r *run) lives(ctx context.Context) error {
+// lives runs one life after the other on all workers.
+func (r *run) lives(ctx context.Context, life func(w *worker, ctx context.Context, id string) error) error {
 	until := ctx
 	if r.options.Count == 0 {
 		var cancel context.CancelFunc
@@ -79,7 +83,7 @@ func (r *run) lives(ctx context.Context) error {
 	return r.timed(func(w *worker) {
 		for until.Err() == nil && r.take(r.options.Count) {
 			id := w.nextID()
-			r.count(id, w.life(ctx, id))
+			r.count(id, life(w, ctx, id))
 		}
 	})
 }

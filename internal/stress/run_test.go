@@ -24,6 +24,11 @@ var daemons = []struct{ binary, needs, runtime string }{
 // eachDaemon runs a test against every daemon there is, with a namespace of its
 // own, and sees to it that nothing is left on the node.
 func eachDaemon(t *testing.T, test func(t *testing.T, o Options)) {
+	t.Helper()
+	eachStarted(t, throwaway.Start, test)
+}
+
+func eachStarted(t *testing.T, start func(ctx context.Context, binary, extraPath string) (*throwaway.Daemon, error), test func(t *testing.T, o Options)) {
 	if os.Geteuid() != 0 {
 		t.Skip("containers need root")
 	}
@@ -42,7 +47,7 @@ func eachDaemon(t *testing.T, test func(t *testing.T, o Options)) {
 			t.Setenv("TMPDIR", tmp)
 			namespace := "stress-test-" + filepath.Base(filepath.Dir(tmp))
 			testnode.CheckClean(t, testnode.Options{Dirs: []string{tmp}, Cgroups: []string{"/" + namespace}, Files: []string{tmp}})
-			daemon, err := throwaway.Start(t.Context(), filepath.Join(bin, d.binary), filepath.Join(bin, filepath.Dir(d.binary)))
+			daemon, err := start(t.Context(), filepath.Join(bin, d.binary), filepath.Join(bin, filepath.Dir(d.binary)))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -9,10 +9,14 @@ import (
 
 // WriteTable writes the result for people.
 func (r *Result) WriteTable(w io.Writer) {
-	fmt.Fprintf(w, "%s at %s (version %s), snapshotter %s\n", r.Runtime, r.Address, r.DaemonVersion, r.Snapshotter)
-	fmt.Fprintf(w, "%s, %d containers in %.1f s: %.1f per second\n", plural(r.Concurrency, "worker"), r.Containers, r.Seconds, r.Rate)
+	noun, where := "container", "snapshotter "+r.Snapshotter
+	if r.Network != "" {
+		noun, where = "pod", "network "+r.Network
+	}
+	fmt.Fprintf(w, "%s at %s (version %s), %s\n", r.Runtime, r.Address, r.DaemonVersion, where)
+	fmt.Fprintf(w, "%s, %d %ss in %.1f s: %.1f per second\n", plural(r.Concurrency, "worker"), r.Containers, noun, r.Seconds, r.Rate)
 	if r.Containers > 0 {
-		fmt.Fprintf(w, "CPU per container: daemon %.2f ms, this client %.2f ms\n", r.DaemonCPU, r.ClientCPU)
+		fmt.Fprintf(w, "CPU per %s: daemon %.2f ms, this client %.2f ms\n", noun, r.DaemonCPU, r.ClientCPU)
 	}
 	fmt.Fprintln(w)
 	r.writePhases(w)
@@ -26,9 +30,9 @@ func (r *Result) writePhases(w io.Writer) {
 	if len(r.Phases) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "%-16s %8s %11s %9s %9s %9s %9s %9s\n", "phase", "count", "per second", "min ms", "p50 ms", "p90 ms", "p99 ms", "max ms")
+	fmt.Fprintf(w, "%-18s %8s %11s %9s %9s %9s %9s %9s\n", "phase", "count", "per second", "min ms", "p50 ms", "p90 ms", "p99 ms", "max ms")
 	for _, p := range r.Phases {
-		fmt.Fprintf(w, "%-16s %8d %11.1f %9.2f %9.2f %9.2f %9.2f %9.2f\n", p.Name, p.Count, p.Rate, p.Min, p.P50, p.P90, p.P99, p.Max)
+		fmt.Fprintf(w, "%-18s %8d %11.1f %9.2f %9.2f %9.2f %9.2f %9.2f\n", p.Name, p.Count, p.Rate, p.Min, p.P50, p.P90, p.P99, p.Max)
 	}
 }
 

@@ -32,7 +32,7 @@ func (w *worker) nextID() string {
 // removed; its times are not recorded, not to mix quick failures in. It does
 // not end when ctx does: a run is interrupted between lives.
 func (w *worker) life(ctx context.Context, id string) error {
-	ctx, cancel := w.run.bounded(ctx)
+	ctx, cancel := w.run.bounded(w.run.session.Context(ctx))
 	defer cancel()
 	b := newBox(w.run.session, id, w.run.options)
 	var times recorder
@@ -105,9 +105,8 @@ func (w *worker) execs(ctx context.Context, b box, times *recorder) error {
 	return nil
 }
 
-// bounded is the context for one container: not cancelled with the run, but
+// bounded is the context for one life: not cancelled with the run, but
 // with a limit.
 func (r *run) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx = r.session.Context(context.WithoutCancel(ctx))
-	return context.WithTimeout(ctx, r.options.Timeout)
+	return context.WithTimeout(context.WithoutCancel(ctx), r.options.Timeout)
 }

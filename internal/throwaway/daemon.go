@@ -43,13 +43,22 @@ const stopTimeout = 10 * time.Second
 // goes before PATH: containerd looks there for its shim, and that for runc.
 // On failure nothing is left and the error quotes the end of the daemon's log.
 func Start(ctx context.Context, binary, extraPath string) (*Daemon, error) {
+	return start(ctx, binary, extraPath, nil)
+}
+
+// StartCRI is Start of a daemon that serves CRI too.
+func StartCRI(ctx context.Context, binary, extraPath string, cri CRI) (*Daemon, error) {
+	return start(ctx, binary, extraPath, &cri)
+}
+
+func start(ctx context.Context, binary, extraPath string, cri *CRI) (*Daemon, error) {
 	// Socket paths have at most 107 bytes, and shims put theirs elsewhere.
 	dir, err := os.MkdirTemp("", "sardine-")
 	if err != nil {
 		return nil, err
 	}
 	d := &Daemon{Dir: dir, Socket: filepath.Join(dir, "run", "s"), exited: make(chan struct{})}
-	if err := d.start(binary, extraPath); err != nil {
+	if err := d.start(binary, extraPath, cri); err != nil {
 		return nil, errors.Join(err, d.remove())
 	}
 	if err := d.waitReady(ctx); err != nil {
@@ -59,10 +68,10 @@ func Start(ctx context.Context, binary, extraPath string) (*Daemon, error) {
 	return d, nil
 }
 
-func (d *Daemon) start(binary, extraPath string) error {
+func (d *Daemon) start(binary, extraPath string, cri *CRI) error {
 	d.mountRun()
 	config := filepath.Join(d.Dir, "config.toml")
-	if err := os.WriteFile(config, d.config(d.mountBPF()), 0o600); err != nil {
+	if err := os.WriteFile(config, d.config(d.mountBPF(), cri), 0o600); err != nil {
 		return err
 	}
 	log, err := os.Create(d.logFile())
