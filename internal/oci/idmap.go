@@ -60,11 +60,12 @@ func (t *translation) sameMapping(m *rootfs.Mapping) error {
 }
 
 // joinedMapping reads the maps of the user namespace to be joined. They are known only
-// for a path below a process of /proc: a pinned namespace does not tell. Nil when unknown.
+// for a path like /proc/12/ns/user: one that is pinned, or held open (/proc/12/fd/3), does not
+// tell. Nil when unknown.
 func (t *translation) joinedMapping() *rootfs.Mapping {
 	ns := t.spaces[unix.CLONE_NEWUSER]
 	process := path.Dir(path.Dir(ns))
-	if !strings.HasPrefix(process, "/proc/") {
+	if !strings.HasPrefix(process, "/proc/") || path.Base(path.Dir(ns)) != "ns" {
 		return nil
 	}
 	uids, err := readIDMap(process + "/uid_map")
