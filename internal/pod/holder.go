@@ -30,6 +30,11 @@ func (r *running) makeHolder(ctx context.Context) error {
 	if err := os.Mkdir(r.holderRoot(), 0o755); err != nil {
 		return fmt.Errorf("pid namespace: %w", err)
 	}
+	if uid, gid := rootIDs(r.Config); uid != 0 || gid != 0 {
+		if err := os.Chown(r.holderRoot(), uid, gid); err != nil {
+			return fmt.Errorf("pid namespace: %w", err)
+		}
+	}
 	spec := r.holderSpec()
 	text, err := json.Marshal(spec)
 	if err != nil {
