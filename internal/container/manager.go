@@ -145,6 +145,18 @@ func (m *Manager) bundle(k key) string {
 	return filepath.Join(m.Links, k.namespace, k.id)
 }
 
+// MakeNamespace makes the directories of a namespace, as its first container would otherwise.
+func (m *Manager) MakeNamespace(name string) error {
+	if !fileName(name) {
+		return fmt.Errorf("namespace %q: not a file name: %w", name, errdefs.ErrInvalidArgument)
+	}
+	err := os.MkdirAll(filepath.Join(m.Dir, name), 0o711)
+	if err == nil && m.Links != "" {
+		err = os.MkdirAll(filepath.Join(m.Links, name), 0o711)
+	}
+	return err
+}
+
 // makeDir makes the directory of k and the link to it. One that is there already is of a
 // container that another part of the daemon runs.
 func (m *Manager) makeDir(k key) error {

@@ -53,14 +53,11 @@ func (s *Store) Make(key string, req *Request) (*Set, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
-	ns, err := s.namespace()
-	if err != nil {
-		return nil, err
-	}
 	set := &Set{store: s, key: key, files: map[uintptr]*os.File{}}
+	var err error
 	kernel.OnThread(func() {
 		if err = set.make(req); err == nil {
-			err = set.keep(ns, req.SHM)
+			err = set.keep(s.mnt, req.SHM)
 		}
 	})
 	if err != nil {
@@ -213,12 +210,6 @@ func (s *Store) Load(key string) (*Set, error) {
 		return nil, err
 	}
 	set := &Set{store: s, key: key, files: map[uintptr]*os.File{}}
-	s.mu.Lock()
-	empty := s.mnt == nil
-	s.mu.Unlock()
-	if empty {
-		return nil, fmt.Errorf("namespaces of %s: %w", key, os.ErrNotExist)
-	}
 	if err := s.inside(set.load); err != nil {
 		set.Close()
 		return nil, fmt.Errorf("namespaces of %s: %w", key, err)

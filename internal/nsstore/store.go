@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
@@ -17,27 +16,36 @@ import (
 
 // Store holds Sets by key. Its methods may be called concurrently.
 type Store struct {
-	dir string // on the host: pin, and the mount point used once to make the namespace
-
-	mu  sync.Mutex
-	mnt *os.File // the mount namespace, nil until it is needed
+	dir string   // on the host: the pin, and the mount point used once to make the namespace
+	mnt *os.File // the mount namespace
 }
 
-// Open returns the Store of dir, with what an earlier daemon has put there. The mount
-// namespace is made when the first Set is.
+// Open returns the Store of dir, with what an earlier daemon has put there.
 func Open(dir string) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("namespace store: %w", err)
-	}
 	s := &Store{dir: dir}
-	mounted, err := s.pinned()
-	if err == nil && mounted {
-		s.mnt, err = os.Open(s.pin())
-	}
-	if err != nil {
+	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("namespace store: %w", err)
 	}
 	return s, nil
+}
+
+func (s *Store) open() error {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	mounted, err := s.pinned()
+	if err != nil {
+		return err
+	}
+	if mounted {
+		s.mnt, err = os.Open(s.pin())
+		return err
+	}
+	kernel.OnThread(func() { s.mnt, err = newMountNamespace(s.dir) })
+	if err == nil {
+		err = bindFile(s.mnt, s.pin())
+	}
+	return err
 }
 
 func (s *Store) pin() string { return filepath.Join(s.dir, "mnt") }
@@ -52,16 +60,11 @@ func (s *Store) pinned() (bool, error) {
 	return st.Type == unix.NSFS_MAGIC, err
 }
 
-// Close lets go of the Store. When nothing is in it, it is removed from the host.
+// Close lets go of the Store. When nothing is in it, it is removed from the host. It is called once, after
+// everything else.
 func (s *Store) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mnt == nil {
-		return os.Remove(s.dir)
-	}
-	keys, err := s.list()
+	keys, err := s.List()
 	s.mnt.Close()
-	s.mnt = nil
 	if err != nil || len(keys) > 0 {
 		return err
 	}
@@ -69,26 +72,6 @@ func (s *Store) Close() error {
 		return fmt.Errorf("namespace store: unmount %s: %w", s.pin(), err)
 	}
 	return os.RemoveAll(s.dir)
-}
-
-// namespace returns the mount namespace, which it makes when there is none.
-func (s *Store) namespace() (*os.File, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mnt != nil {
-		return s.mnt, nil
-	}
-	var ns *os.File
-	var err error
-	kernel.OnThread(func() { ns, err = newMountNamespace(s.dir) })
-	if err == nil {
-		err = bindFile(ns, s.pin())
-	}
-	if err != nil {
-		return nil, fmt.Errorf("namespace store: %w", err)
-	}
-	s.mnt = ns
-	return ns, nil
 }
 
 // newMountNamespace takes the calling thread into a mount namespace that holds a tmpfs and nothing of
@@ -134,13 +117,9 @@ func bindFile(f *os.File, path string) error {
 }
 
 // inside calls f on a thread that sees the Store's mount namespace.
-func (s *Store) inside(f func() error) error {
-	ns, err := s.namespace()
-	if err != nil {
-		return err
-	}
+func (s *Store) inside(f func() error) (err error) {
 	kernel.OnThread(func() {
-		if err = enter(ns); err == nil {
+		if err = enter(s.mnt); err == nil {
 			err = f()
 		}
 	})
@@ -156,25 +135,13 @@ func enter(ns *os.File) error {
 }
 
 // List returns the keys of all Sets.
-func (s *Store) List() ([]string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.list()
-}
-
-func (s *Store) list() (keys []string, err error) {
-	if s.mnt == nil {
-		return nil, nil
-	}
-	kernel.OnThread(func() {
-		if err = enter(s.mnt); err != nil {
-			return
-		}
-		var entries []os.DirEntry
-		entries, err = os.ReadDir("/")
+func (s *Store) List() (keys []string, err error) {
+	err = s.inside(func() error {
+		entries, err := os.ReadDir("/")
 		for _, e := range entries {
 			keys = append(keys, e.Name())
 		}
+		return err
 	})
 	return keys, err
 }
@@ -184,12 +151,6 @@ func (s *Store) list() (keys []string, err error) {
 func (s *Store) Remove(key string) error {
 	if err := checkKey(key); err != nil {
 		return err
-	}
-	s.mu.Lock()
-	empty := s.mnt == nil
-	s.mu.Unlock()
-	if empty {
-		return nil
 	}
 	err := s.inside(func() error { return removeAll("/" + key) })
 	if err != nil {

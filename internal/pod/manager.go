@@ -78,6 +78,9 @@ func New(cfg Config) (*Manager, error) {
 			return nil, fmt.Errorf("pods: %w", err)
 		}
 	}
+	if err := cfg.Containers.MakeNamespace(holderNamespace); err != nil {
+		return nil, fmt.Errorf("pods: %w", err)
+	}
 	m := &Manager{Config: cfg, events: newEvents()}
 	m.sandboxes, m.containers = newIndex[*Sandbox]("pod sandbox"), newIndex[*Container]("container")
 	var err error
