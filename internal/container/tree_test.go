@@ -48,7 +48,9 @@ func TestKillTree(t *testing.T) {
 		"stopped":         {"sleep 101 & kill -STOP $!; sleep 102", "sleep 102"},
 		"of own session":  {"setsid sleep 101 & sleep 102", "sleep 102"},
 		"below such ones": {"setsid sh -c 'sleep 101 & sleep 102 & wait' & sleep 103", "sleep 103"},
+		"job control":     {"set -m; (sleep 101 & sleep 102 &); sleep 103", "sleep 103"},
 		"forking":         {"f() { while :; do sleep 0.01 & sleep 0.01; done; }; f & f & f & sleep 104", "sleep 104"},
+		"forking away":    {"f() { while :; do setsid sleep 101 & sleep 0.002; done; }; f & f & f & f & sleep 104", "sleep 104"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t)

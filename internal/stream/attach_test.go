@@ -80,7 +80,7 @@ func TestAttachDetach(t *testing.T) {
 // does then. Later ones have none.
 func TestAttachStdinOnce(t *testing.T) {
 	n := newNode(t, Config{})
-	n.run("one", box{script: ticking, stdin: true, stdinOnce: true})
+	n.run("one", box{script: `while :; do echo tick; if read -t 1 word; then echo "got $word"; else echo end; sleep 0.02; fi; done`, stdin: true, stdinOnce: true})
 	asked := streamsAsked{stdin: true, stdout: true}
 	c := n.greeted(t, "one", asked, dialSPDY)
 	if _, err := io.WriteString(c.stdin, "hello\n"); err != nil {
@@ -88,14 +88,16 @@ func TestAttachStdinOnce(t *testing.T) {
 	}
 	c.stdin.Close()
 	c.stdout.await(t, "got hello\n")
-	c.stdout.await(t, "end\n")
+	c.stdout.await(t, strings.Repeat("end\ntick\n", 10)) // it reads an end at once
 	late := n.greeted(t, "one", asked, dialSPDY)
 	if _, err := io.WriteString(late.stdin, "late\n"); err != nil {
 		t.Fatal(err)
 	}
 	late.stdin.Close()
-	seen := len(late.stdout.String())
-	n.eventually("it goes on", func() bool { return len(late.stdout.String()) > seen+50 })
+	late.stdout.await(t, strings.Repeat("end\ntick\n", 10))
+	if strings.Contains(late.stdout.String(), "got") {
+		t.Errorf("it got more input: %q", late.stdout)
+	}
 }
 
 // TestAttachStdinOnceGone: a client that goes without a word ends the input too.
@@ -183,4 +185,31 @@ func TestAttachWithoutInput(t *testing.T) {
 	c.stdin.Close()
 	seen := len(c.stdout.String())
 	n.eventually("it goes on", func() bool { return len(c.stdout.String()) > seen+50 })
+}
+
+// TestAttachInputUnread: a client that writes what nobody reads is still seen to go.
+func TestAttachInputUnread(t *testing.T) {
+	eachProtocol(t, func(t *testing.T, dial func(*testing.T, string, streamsAsked) *client) {
+		n := newNode(t, Config{})
+		n.run("one", box{script: `echo tick; read word; exec <&-; echo "got $word"; exec sleep 1000`, stdin: true})
+		before := n.descriptors()
+		c := n.attach(t, "one", streamsAsked{stdin: true, stdout: true}, dial)
+		if _, err := io.WriteString(c.stdin, "hello\n"); err != nil {
+			t.Fatal(err)
+		}
+		c.stdout.await(t, "got hello")
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			_, _ = io.Copy(c.stdin, io.LimitReader(zeros{}, 8<<20))
+		}()
+		select {
+		case <-sent:
+		case <-time.After(patience):
+			t.Error("the session takes no more input")
+		}
+		c.hangup()
+		<-sent
+		n.sameDescriptors(before)
+	})
 }

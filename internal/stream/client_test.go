@@ -38,7 +38,9 @@ type client struct {
 // outcome is what comes on the error stream: metav1.Status.
 type outcome struct {
 	Status, Message, Reason string
-	Details                 struct{ Causes []struct{ Reason, Message string } }
+	Details                 struct {
+		Causes []struct{ Reason, Message string }
+	}
 }
 
 // received collects what comes on a stream.

@@ -124,10 +124,12 @@ func (c *command) delete() bool {
 	return true
 }
 
-// finish ends the daemon's part in cmd. A process that still runs goes on without it.
+// finish ends the daemon's part in cmd. A process that still runs goes on without it: it gets the
+// input that its client has sent, and has no reader of its output.
 func (s *Server) finish(cmd *command) {
-	cmd.close()
+	closeAll(cmd.stdout, cmd.stderr)
 	if cmd.delete() {
+		cmd.close()
 		return
 	}
 	if cmd.terminal {
@@ -146,6 +148,8 @@ func (s *Server) feed(to *os.File, in io.Reader) <-chan struct{} {
 	done := make(chan struct{})
 	started := s.spawn(func() {
 		defer close(done)
+		stop := context.AfterFunc(s.ctx, func() { to.Close() })
+		defer stop()
 		_, _ = io.Copy(to, in)
 		to.Close()
 		_, _ = io.Copy(io.Discard, in)

@@ -4,13 +4,12 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"net"
-	"os"
 )
 
-// connection is a client's. It knows when the client has gone, of which the library tells
-// nothing: its context is that of the requests on it.
+// connection is a client's. It knows its end, of which the library tells sessions
+// nothing: its context is that of the requests on it. The library closes it when
+// the client has gone and all that the client had sent is taken.
 type connection struct {
 	net.Conn
 	server *Server
@@ -40,15 +39,6 @@ func (l tracked) Accept() (net.Conn, error) {
 	}
 	l.server.connections[c] = struct{}{}
 	return c, nil
-}
-
-// Read sees the client go: the library reads all the time.
-func (c *connection) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		c.cancel()
-	}
-	return n, err
 }
 
 func (c *connection) Close() error {

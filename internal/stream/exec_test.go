@@ -5,6 +5,8 @@ package stream
 import (
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -209,6 +211,43 @@ func TestExecClientGone(t *testing.T) {
 	}
 }
 
+// TestExecClientGoneUnread: a terminal is hung up also when the program has not read what came
+// before.
+func TestExecClientGoneUnread(t *testing.T) {
+	n := newNode(t, Config{})
+	box := n.idle("one")
+	before := n.descriptors()
+	asked := streamsAsked{stdin: true, stdout: true, tty: true}
+	c := dialSPDY(t, n.execURL("one", asked, "sh", "-c", "stty raw -echo; echo ready; exec sleep 101"), asked)
+	c.stdout.await(t, "ready")
+	if _, err := io.Copy(c.stdin, io.LimitReader(zeros{}, 48<<10)); err != nil {
+		t.Fatal(err)
+	}
+	c.hangup()
+	n.onlyIdle(box)
+	n.sameDescriptors(before)
+}
+
+// TestExecClientGoneInput: what a client has sent before it went is read all the same.
+func TestExecClientGoneInput(t *testing.T) {
+	n := newNode(t, Config{})
+	box := n.idle("one")
+	before := n.descriptors()
+	asked := streamsAsked{stdin: true, stdout: true}
+	c := dialWebSocket(t, n.execURL("one", asked, "sh", "-c", "echo ready; sleep 0.3; cat >/tmp/got"), asked)
+	c.stdout.await(t, "ready")
+	const size = 300 << 10 // more than a pipe holds
+	if _, err := io.Copy(c.stdin, io.LimitReader(zeros{}, size)); err != nil {
+		t.Fatal(err)
+	}
+	c.hangup()
+	n.onlyIdle(box)
+	if info, err := os.Stat(filepath.Join(n.image(), "tmp/got")); err != nil || info.Size() != size {
+		t.Errorf("it read %v, %v", info, err)
+	}
+	n.sameDescriptors(before)
+}
+
 // TestExecClientGoneQuiet: a program that neither reads nor writes is left alone, and forgotten
 // when it ends.
 func TestExecClientGoneQuiet(t *testing.T) {
@@ -264,6 +303,12 @@ func TestExecServerCloses(t *testing.T) {
 	c := dialSPDY(t, n.execURL("one", asked, "sh", "-c", "echo ready; sleep 101"), asked)
 	c.stdout.await(t, "ready")
 	other := streamsAsked{stdout: true}
+	full := streamsAsked{stdin: true, stdout: true}
+	flood := dialSPDY(t, n.execURL("one", full, "sh", "-c", "echo ready; sleep 0.2"), full)
+	flood.stdout.await(t, "ready")
+	if _, err := io.Copy(flood.stdin, io.LimitReader(zeros{}, 256<<10)); err != nil {
+		t.Fatal(err)
+	}
 	quiet := dialWebSocket(t, n.execURL("one", other, "sh", "-c", "echo ready; sleep 0.2"), other)
 	quiet.stdout.await(t, "ready")
 	if err := n.Close(); err != nil {
