@@ -27,6 +27,7 @@ type effort struct {
 	launches   int // iterations of the launch benchmark, 50 to a repetition
 	startups   int // extra starts of each daemon, for the start-up time
 	runcRepeat int
+	only       string // "containers", "pods" or everything
 }
 
 var (
@@ -37,6 +38,7 @@ var (
 func main() {
 	isQuick := flag.Bool("quick", false, "one short round")
 	strict := flag.Bool("strict", false, "exit status 1 when a target is missed")
+	only := flag.String("only", "", "measure only `containers` or pods, and write no file")
 	output := flag.String("output", "bench/RESULTS.md", "`FILE` to write; empty for none")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -44,6 +46,10 @@ func main() {
 	chosen := full
 	if *isQuick {
 		chosen = quick
+	}
+	chosen.only = *only
+	if *only != "" {
+		*output = ""
 	}
 	missed, err := run(ctx, chosen, *output)
 	if err != nil {
@@ -86,7 +92,11 @@ func newBench(e effort) (*bench, error) {
 		return nil, err
 	}
 	b := &bench{effort: e, root: root}
-	for _, name := range []string{"sardine", "sardined", "sardine-init", "tools/containerd", "tools/containerd-shim-runc-v2", "tools/runc"} {
+	programs := []string{"sardine", "sardined", "sardine-init", "tools/containerd", "tools/containerd-shim-runc-v2", "tools/runc", "tools/" + ipam}
+	for _, plugin := range chain {
+		programs = append(programs, "tools/"+plugin)
+	}
+	for _, name := range programs {
 		if _, err := os.Stat(b.bin(name)); err != nil {
 			return nil, fmt.Errorf("%w; run make all tools in the root of the repository first", err)
 		}

@@ -25,6 +25,8 @@ type bench struct {
 	root     string // of the repository
 	sardine  series
 	peer     series
+	ourPods  podSeries
+	peerPods podSeries
 	launches []float64 // ms, one per repetition of the launch benchmark
 	runc     []float64 // ms of `runc run`
 }
@@ -50,12 +52,13 @@ type series struct {
 type subject struct {
 	name, binary, runtime string
 	into                  *series
+	pods                  *podSeries
 }
 
 func (b *bench) subjects() []subject {
 	return []subject{
-		{"sardined", b.bin("sardined"), stress.DefaultRuntime, &b.sardine},
-		{"containerd", b.bin("tools/containerd"), "io.containerd.runc.v2", &b.peer},
+		{"sardined", b.bin("sardined"), stress.DefaultRuntime, &b.sardine, &b.ourPods},
+		{"containerd", b.bin("tools/containerd"), "io.containerd.runc.v2", &b.peer, &b.peerPods},
 	}
 }
 
@@ -63,21 +66,36 @@ func (b *bench) subjects() []subject {
 // meanwhile meets both.
 func (b *bench) measure(ctx context.Context) error {
 	for round := range b.rounds {
-		for _, s := range b.subjects() {
-			say("round %d of %d: %s", round+1, b.rounds, s.name)
-			if err := b.measureDaemon(ctx, s); err != nil {
-				return fmt.Errorf("%s: %w", s.name, err)
+		if b.only != "pods" {
+			if err := b.eachSubject(ctx, fmt.Sprintf("round %d of %d", round+1, b.rounds), b.measureDaemon); err != nil {
+				return err
+			}
+			if err := b.measureAlone(ctx); err != nil {
+				return err
 			}
 		}
-		if err := b.measureAlone(ctx); err != nil {
+		if b.only != "containers" {
+			if err := b.eachSubject(ctx, fmt.Sprintf("round %d of %d, pods", round+1, b.rounds), b.measurePods); err != nil {
+				return err
+			}
+		}
+	}
+	if b.only == "pods" {
+		return nil
+	}
+	for range b.startups {
+		if err := b.eachSubject(ctx, "start-up", b.measureStartUp); err != nil {
 			return err
 		}
 	}
-	for range b.startups {
-		for _, s := range b.subjects() {
-			if err := b.measureStartUp(ctx, s); err != nil {
-				return fmt.Errorf("%s: %w", s.name, err)
-			}
+	return nil
+}
+
+func (b *bench) eachSubject(ctx context.Context, what string, measure func(context.Context, subject) error) error {
+	for _, s := range b.subjects() {
+		say("%s: %s", what, s.name)
+		if err := measure(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
 	return nil
@@ -181,8 +199,13 @@ func (s *series) addOne(r *stress.Result) {
 
 // stress runs the same command that users have. It fails when a container did.
 func (b *bench) stress(ctx context.Context, d *throwaway.Daemon, s subject, args ...string) (*stress.Result, error) {
-	args = append([]string{"stress", "--json", "--address=" + d.Socket, "--runtime=" + s.runtime}, args...)
-	say("  sardine %s %s", args[0], args[4:])
+	return b.sardineStress(ctx, append([]string{"--address=" + d.Socket, "--runtime=" + s.runtime}, args...))
+}
+
+// sardineStress takes two arguments that say what to drive, and those of the workload.
+func (b *bench) sardineStress(ctx context.Context, args []string) (*stress.Result, error) {
+	say("  sardine stress %s", args[1:])
+	args = append([]string{"stress", "--json"}, args...)
 	cmd := exec.CommandContext(ctx, b.bin("sardine"), args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	var stdout, stderr bytes.Buffer

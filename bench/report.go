@@ -15,10 +15,12 @@ import (
 
 // report is what was measured, with targets.
 type report struct {
-	rows    []row
-	phases  []phaseRow
-	machine machine
-	effort  effort
+	rows       []row // of containers, and later of pods
+	firstOfPod int   // in rows
+	phases     []phaseRow
+	podPhases  []phaseRow
+	machine    machine
+	effort     effort
 }
 
 // row is one line of the table of promises.
@@ -33,15 +35,27 @@ type row struct {
 }
 
 // phaseRow is the median of one phase in milliseconds: ours and theirs with
-// one worker, then with four.
+// one worker, then with four; of pods, in the node's network and with a bridge.
 type phaseRow struct {
 	name   string
 	median [4]float64
 }
 
 func (b *bench) report() *report {
-	s, p := &b.sardine, &b.peer
 	r := &report{machine: thisMachine(), effort: b.effort}
+	if b.only != "pods" {
+		r.addContainers(b)
+	}
+	r.firstOfPod = len(r.rows)
+	if b.only != "containers" {
+		r.addPods(&b.ourPods, &b.peerPods)
+	}
+	return r
+}
+
+// addContainers adds the promises of the daemon without CRI.
+func (r *report) addContainers(b *bench) {
+	s, p := &b.sardine, &b.peer
 	r.faster("create/start/delete per second, 4 workers", median(s.four), median(p.four), 8)
 	r.faster("create/start/delete per second, 1 worker", median(s.one), median(p.one), 6)
 	r.atMost("launch package alone, spec to exited process (beside it: runc run)", median(b.launches), median(b.runc), 5, "ms")
@@ -55,8 +69,21 @@ func (b *bench) report() *report {
 	r.info("node memory (MemAvailable) per idle running container", median(s.node), median(p.node), "KB")
 	r.info("daemon CPU per container life, 1 worker", median(s.cpu), median(p.cpu), "ms")
 	r.info("client CPU per container life, 1 worker (in all figures)", median(s.clientCPU), median(p.clientCPU), "ms")
-	r.addPhases(s, p)
-	return r
+	r.phases = phaseRows(s.onePhases, p.onePhases, s.fourPhases, p.fourPhases)
+}
+
+// addPods adds the promises of the CRI server.
+func (r *report) addPods(s, p *podSeries) {
+	r.atMost("pod ready (sandbox and one container), host network, 1 worker, p50", median(s.ready), median(p.ready), 12, "ms")
+	r.atMost("pod ready with bridge CNI as plugin binaries, p50", median(s.bridge), median(p.bridge), 60, "ms")
+	r.atMost("of which not the plugins", median(s.own), median(p.own), 12, "ms")
+	r.atMost("CreateContainer + StartContainer, p50", median(s.createStart), median(p.createStart), 8, "ms")
+	r.atMost("ExecSync of /bin/true, p50", median(s.exec), median(p.exec), 4, "ms")
+	r.faster("whole pod lifecycles per second, host network, 4 workers", median(s.four), median(p.four), 8)
+	r.info("whole pod lifecycles per second, bridge CNI, 4 workers", median(s.bridgeFour), median(p.bridgeFour), "/s")
+	r.info("CNI plugins per pod, ADD", median(s.plugins), median(p.plugins), "ms")
+	r.info("daemon CPU per pod life, host network, 1 worker", median(s.cpu), median(p.cpu), "ms")
+	r.podPhases = phaseRows(s.phases, p.phases, s.bridged, p.bridged)
 }
 
 // faster is a target that is a multiple of the peer in the same run.
@@ -91,17 +118,20 @@ func share(ours, theirs float64) string {
 	return fmt.Sprintf("%.2f", ours/theirs)
 }
 
-func (r *report) addPhases(s, p *series) {
-	for phase := stress.CreateContainer; phase <= stress.Total; phase++ {
+// phaseRows have one row for each phase that any of the four went through.
+func phaseRows(from ...phaseSeries) []phaseRow {
+	var rows []phaseRow
+	for phase := stress.RunPodSandbox; phase <= stress.Total; phase++ {
 		name := phase.String()
 		row := phaseRow{name: name}
-		for i, from := range []phaseSeries{s.onePhases, p.onePhases, s.fourPhases, p.fourPhases} {
-			row.median[i] = median(from[name])
+		for i := range from {
+			row.median[i] = median(from[i][name])
 		}
 		if row.median != [4]float64{} {
-			r.phases = append(r.phases, row)
+			rows = append(rows, row)
 		}
 	}
+	return rows
 }
 
 func (r *report) missed() int {
@@ -133,14 +163,38 @@ const notesMarker = "## Where the time goes\n"
 func (r *report) writeMarkdown(w io.Writer) {
 	fmt.Fprintf(w, "# Results\n\nWritten by `make bench` on %s. Medians of %d rounds, sardined and containerd in turns;\n", time.Now().Format(time.DateOnly), r.effort.rounds)
 	fmt.Fprintf(w, "each stress run takes %s, memory is that of %d idle containers. Both daemons run the same set of\n", r.effort.stress, r.effort.hold)
-	fmt.Fprintf(w, "plugins (CRI off) and are driven by the same `sardine stress`, one API call per step; with `--library` it makes\nthe three times as many calls that containerd's client library makes for a container.\n\n")
+	fmt.Fprintf(w, "plugins (CRI off, but for the pods below) and are driven by the same `sardine stress`, one API call per step; with `--library` it makes\nthe three times as many calls that containerd's client library makes for a container.\n\n")
 	r.machine.writeMarkdown(w)
+	writeRows(w, r.rows[:r.firstOfPod])
+	fmt.Fprint(w, "\nMedian of each step of a container's life in ms:\n\n")
+	writePhases(w, r.phases, "1 worker", "4 workers")
+	fmt.Fprint(w, podsHeading)
+	writeRows(w, r.rows[r.firstOfPod:])
+	fmt.Fprint(w, "\nMedian of each step of a pod's life in ms, 1 worker:\n\n")
+	writePhases(w, r.podPhases, "host network", "bridge")
+}
+
+// podsHeading says how pods are measured.
+const podsHeading = `
+## Pods
+
+The same daemons with CRI on, each in a network namespace of its own, driven by ` + "`sardine stress --cri`" + `: pods of one
+container that writes its log to a file. The bridge network is that of the stock plugins bridge, host-local, portmap and, where the
+daemon starts it, loopback. The time of plugins is that from the start of each to its end, taken in a further run by
+` + "`bench/timedplugin`" + ` in their place, summed up per pod; what is not theirs is the difference of the medians. The same tiny
+image is containerd's pause image.
+`
+
+func writeRows(w io.Writer, rows []row) {
 	fmt.Fprint(w, "\n| what | sardined | containerd + runc | ratio | target | |\n| --- | ---: | ---: | ---: | --- | --- |\n")
-	for _, row := range r.rows {
+	for _, row := range rows {
 		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s |\n", row.what, row.number(row.ours), row.number(row.theirs), row.ratio, row.target, row.verdict())
 	}
-	fmt.Fprint(w, "\nMedian of each step of a container's life in ms:\n\n| step | sardined, 1 worker | containerd, 1 worker | sardined, 4 workers | containerd, 4 workers |\n| --- | ---: | ---: | ---: | ---: |\n")
-	for _, p := range r.phases {
+}
+
+func writePhases(w io.Writer, rows []phaseRow, left, right string) {
+	fmt.Fprintf(w, "| step | sardined, %[1]s | containerd, %[1]s | sardined, %[2]s | containerd, %[2]s |\n| --- | ---: | ---: | ---: | ---: |\n", left, right)
+	for _, p := range rows {
 		fmt.Fprintf(w, "| %s | %.2f | %.2f | %.2f | %.2f |\n", p.name, p.median[0], p.median[1], p.median[2], p.median[3])
 	}
 }

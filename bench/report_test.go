@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,8 @@ func example(one, memory float64) *report {
 	b := &bench{effort: effort{rounds: 2, stress: time.Second, hold: 10}}
 	b.sardine = series{one: []float64{one}, four: []float64{200}, memory: []float64{memory}, idle: []float64{40}}
 	b.peer = series{one: []float64{10}, four: []float64{20}, memory: []float64{5200}, idle: []float64{54}}
+	b.ourPods = podSeries{ready: []float64{9}, bridge: []float64{50}, own: []float64{10}, createStart: []float64{5}, exec: []float64{3}, four: []float64{80}}
+	b.peerPods = podSeries{ready: []float64{90}, bridge: []float64{140}, own: []float64{95}, createStart: []float64{46}, exec: []float64{16}, four: []float64{10}}
 	return b.report()
 }
 
@@ -75,8 +78,26 @@ func TestMarkdownKeepsTheNotes(t *testing.T) {
 	if strings.Contains(text, "# old") || strings.Count(text, "by hand") != 1 || strings.Count(text, notesMarker) != 1 {
 		t.Errorf("got %s", text)
 	}
+	for _, want := range []string{"\n## Pods\n", "| of which not the plugins | 10.0 ms | 95.0 ms | 0.11 | at most 12 ms | pass |"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("lacks %s:\n%s", want, text)
+		}
+	}
 	const row = "| create/start/delete per second, 1 worker | 59.0/s | 10.0/s | 5.9 times | at least 6 times | MISS |"
 	if !strings.Contains(text, row) {
 		t.Errorf("lacks %s:\n%s", row, text)
+	}
+}
+
+func TestParsePluginLog(t *testing.T) {
+	const log = "ADD a loopback 1000000\nADD a bridge 20000000\nADD b bridge 30000000\nVERSION - bridge 5\nADD a portmap 3000000\nDEL a bridge 90000000\n"
+	got, err := parsePluginLog(log)
+	if want := []float64{24, 30}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, %v; want %v", got, err, want)
+	}
+	for _, broken := range []string{"ADD a bridge\n", "ADD a bridge x\n", "ADD  bridge 5\n"} {
+		if got, err := parsePluginLog(broken); err == nil {
+			t.Errorf("%q: %v, want an error", broken, got)
+		}
 	}
 }

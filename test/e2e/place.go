@@ -9,18 +9,14 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"runtime"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sardine-run/sardine/internal/kernel"
 	"github.com/sardine-run/sardine/internal/testnode"
 )
-
-// The main goroutine keeps the main thread, whose namespaces /proc/self shows:
-// no goroutine that enters a place can get it.
-func init() { runtime.LockOSThread() }
 
 // Place is a network and an IPC namespace, with the loopback interface up, in
 // which daemons and commands can run without touching the node's network. It
@@ -45,14 +41,10 @@ func NewPlace(t testing.TB) *Place {
 	return p
 }
 
-// onThread runs f on a thread that is thrown away afterwards.
-func onThread(f func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked
-		done <- f()
-	}()
-	return <-done
+// onThread is kernel.OnThread with an error.
+func onThread(f func() error) (err error) {
+	kernel.OnThread(func() { err = f() })
+	return err
 }
 
 func (p *Place) make() error {
@@ -66,25 +58,7 @@ func (p *Place) make() error {
 		}
 		p.namespaces = append(p.namespaces, ns)
 	}
-	return loopbackUp()
-}
-
-// loopbackUp is netdevice(7)'s SIOCSIFFLAGS on lo.
-func loopbackUp() error {
-	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(socket)
-	request, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	request.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	if err := unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, request); err != nil {
-		return fmt.Errorf("loopback interface: %w", err)
-	}
-	return nil
+	return kernel.SetLinkUp("lo")
 }
 
 // enter moves the calling thread.
@@ -163,16 +137,17 @@ func (p *Place) Run(cmd *exec.Cmd) error {
 }
 
 // own starts a command, in a place if there is one, and waits for it on a
-// thread of its own, which it throws away: the kernel sends the parent death
-// signal when the starting thread ends, not the process.
+// thread of its own: the kernel sends the parent death signal when the starting
+// thread ends, not the process.
 func own(cmd *exec.Cmd, place *Place, started chan<- error, exited chan<- struct{}) {
-	runtime.LockOSThread()
 	defer close(exited)
-	err := startIn(place, cmd)
-	started <- err
-	if err == nil {
-		_ = cmd.Wait() // the state says more, and tests kill it anyway
-	}
+	kernel.OnThread(func() {
+		err := startIn(place, cmd)
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // the state says more, and tests kill it anyway
+		}
+	})
 }
 
 // startIn starts a command from the calling thread, moved to the place.
