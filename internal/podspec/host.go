@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/moby/sys/mountinfo"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // Host is what a translation looks up on the node. Every function may be called from
@@ -92,7 +93,7 @@ func devicesAt(path, containerPath string) ([]specs.LinuxDevice, error) {
 
 // propagationOf finds the mount by its path: the source may not exist yet.
 func propagationOf(path string) (Propagation, error) {
-	mounts, err := mountinfo.GetMounts(mountinfo.ParentsFilter(path))
+	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) { return !isBelow(path, m.Mountpoint), false })
 	if err != nil {
 		return Propagation{}, fmt.Errorf("read the host's mounts: %w", err)
 	}
@@ -115,11 +116,16 @@ func propagationOf(path string) (Propagation, error) {
 	return p, nil
 }
 
+// isBelow goes by elements, unlike the library's filter: /ab is not below /a.
+func isBelow(path, mountpoint string) bool {
+	return path == mountpoint || strings.HasPrefix(path, strings.TrimSuffix(mountpoint, "/")+"/")
+}
+
 // maxProfile is far above what a profile of rules for every system call takes.
 const maxProfile = 1 << 20
 
 func readProfile(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO would wait for a writer
 	if err != nil {
 		return nil, err
 	}
