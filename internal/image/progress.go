@@ -24,10 +24,12 @@ type progress struct {
 	waiting int       // requests and reads
 	last    time.Time // of a byte, or when the first began to wait
 	timer   *time.Timer
+	clients []*http.Client
 }
 
 // newProgress cancels with a cause when nothing arrived for patience; 0 is for ever. The
-// caller stops it.
+// caller stops it, which also closes the connections that are kept for a next request: the next pull has
+// its own.
 func newProgress(patience time.Duration, cancel context.CancelCauseFunc) *progress {
 	p := &progress{patience: patience, cancel: cancel, last: time.Now()}
 	if patience > 0 {
@@ -43,6 +45,10 @@ func (p *progress) stop() {
 		p.timer.Stop()
 		p.patience = 0
 	}
+	for _, c := range p.clients {
+		c.CloseIdleConnections()
+	}
+	p.clients = nil
 }
 
 // check runs when the timer does, and sets it again.
@@ -85,12 +91,22 @@ func (p *progress) end(progressed bool) {
 // instrument makes the client tell of its requests.
 func (p *progress) instrument(client *http.Client) error {
 	client.Transport = observed{client.Transport, p}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.clients = append(p.clients, client)
 	return nil
 }
 
 type observed struct {
 	http.RoundTripper
 	progress *progress
+}
+
+// CloseIdleConnections is what http.Client looks for.
+func (o observed) CloseIdleConnections() {
+	if t, ok := o.RoundTripper.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
 }
 
 func (o observed) RoundTrip(r *http.Request) (*http.Response, error) {
