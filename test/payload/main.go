@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // commands are the words payload understands, and what they need after them.
@@ -85,7 +86,9 @@ func makeSyscall(args []string) error {
 func ignoreTerm([]string) error {
 	signal.Ignore(syscall.SIGTERM)
 	fmt.Println("ready")
-	select {}
+	for {
+		time.Sleep(time.Hour) // waiting for nothing at all would be a deadlock to Go
+	}
 }
 
 func touchMemory(args []string) error {
