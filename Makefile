@@ -37,8 +37,8 @@ GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := bin/tools/golangci-lint-$(GOLANGCI_VERSION)
 
 # Each starts daemons and compares the node before and after, so one at a time.
-E2E_PACKAGES  := ./test/features/... ./test/e2e/...
-UNIT_PACKAGES  = $(shell go list ./... | grep -v -e /test/e2e -e /test/features -e /test/kubelet)
+E2E_PACKAGES  := ./test/features/... ./test/e2e/... ./test/cri/...
+UNIT_PACKAGES  = $(shell go list ./... | grep -v -e /test/e2e -e /test/features -e /test/cri -e /test/kubelet)
 
 .PHONY: all
 all: bin/sardined bin/sardine bin/sardine-init ## the binaries, in bin/
@@ -91,7 +91,7 @@ bin/tools/payload: FORCE
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ ./test/payload
 
 .PHONY: test test-unit test-e2e test-vm
-test: test-unit test-e2e ## every test that needs no virtual machine; run it as root
+test: test-unit test-e2e test-kubelet ## every test that needs no virtual machine; run it as root
 test-unit: all | deps-test
 	go test -race -timeout 10m $(UNIT_PACKAGES)
 test-e2e: all tools | deps-test
