@@ -13,8 +13,11 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// attachBuffer is how much of a stream waits for somebody attached.
+// attachBuffer is how much memory a stream that waits for somebody attached may take.
 const attachBuffer = 1 << 20
+
+// cost is the memory that text takes in a queue, which may be much more than it is long.
+func cost(text []byte) int { return len(text) + 64 }
 
 // errSlow is why a writer is let go.
 var errSlow = fmt.Errorf("the output was not taken in time: %w", errdefs.ErrResourceExhausted)
@@ -39,7 +42,7 @@ type sender struct {
 	mu    sync.Mutex
 	wake  sync.Cond
 	queue [][]byte
-	size  int         // of queue, and of what is being written
+	size  int         // cost of queue and of what is being written
 	last  bool        // nothing follows queue
 	gone  bool        // queue is of no use any more
 	held  *time.Timer // not nil while the stream waits for this sender
@@ -197,7 +200,7 @@ func (s *sender) run() {
 			return
 		}
 		_, err := s.w.Write(text)
-		if s.written(len(text)) {
+		if s.written(cost(text)) {
 			s.a.c.resume(s.s)
 		}
 		if err != nil {
@@ -241,7 +244,7 @@ func (s *sender) put(text []byte) {
 		return
 	}
 	s.queue = append(s.queue, text)
-	s.size += len(text)
+	s.size += cost(text)
 	s.wake.Signal()
 }
 

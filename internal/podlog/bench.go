@@ -29,9 +29,10 @@ type bench struct {
 	slot   int    // of the journal; -1 without
 	mark   []byte // of the slot
 
+	left int // bytes of what was peeked that were not taken
 	// packets says that the program has set O_DIRECT, see pipe(2): what was peeked comes
 	// in packets, of which read(2) takes one at a time and drops what is not wanted.
-	packets bool
+	packets, asked bool
 }
 
 func newBench(null, limit, slot int, mark []byte) (*bench, error) {
@@ -60,7 +61,7 @@ func (b *bench) peek(fifo int, before []byte) (text []byte, waiting int, err err
 	if err != nil {
 		return nil, 0, err
 	}
-	b.packets = false
+	b.packets, b.asked, b.left = false, false, waiting
 	for got := 0; got < waiting; {
 		n, err := unix.Read(b.read, b.text[head+got:head+waiting])
 		switch {
@@ -84,7 +85,12 @@ func (b *bench) peek(fifo int, before []byte) (text []byte, waiting int, err err
 // reads its own output. It reads the text over itself, but the first byte to mark: unlike
 // splice(2), read(2) is not cut short by SIGKILL, so that all is taken and marked or nothing.
 func (b *bench) take(fifo int, text, mark []byte) error {
-	if b.packets {
+	packets, err := b.inPackets(fifo, len(text))
+	if err != nil {
+		return err
+	}
+	b.left -= len(text)
+	if packets {
 		_, err := kernel.Drop(fifo, b.null, len(text))
 		return err
 	}
@@ -105,6 +111,28 @@ func (b *bench) take(fifo int, text, mark []byte) error {
 		taken += n
 	}
 	return nil
+}
+
+// inPackets reports whether to take n bytes would lose some that follow. Whether the only
+// packet is one shows when it is read in two parts.
+func (b *bench) inPackets(fifo, n int) (bool, error) {
+	if b.packets || b.asked || n == b.left {
+		return b.packets, nil
+	}
+	b.asked = true
+	two, err := kernel.Tee(fifo, b.write, 2)
+	if err != nil || two == 0 {
+		return false, err
+	}
+	for range two {
+		var buf [1]byte
+		if _, err := unix.Read(b.read, buf[:]); errors.Is(err, unix.EAGAIN) {
+			b.packets = true
+		} else if err != nil {
+			return false, errors.Join(fmt.Errorf("read: %w", err), b.renew())
+		}
+	}
+	return b.packets, nil
 }
 
 // renew replaces the scratch pipe, which is not empty as it should be.

@@ -265,6 +265,26 @@ func TestJournalWithSmallerLimit(t *testing.T) {
 	}
 }
 
+func TestJournalIsKeptForThoseWhoAsk(t *testing.T) {
+	opts := Options{Journal: filepath.Join(t.TempDir(), "journal")}
+	h := newHub(t, opts)
+	b := openBox(t, h, newConfig(t))
+	b.print(b.stdout, "start")
+	eventually(t, "it is taken", func() bool { return waiting(t, b.stdout) == 0 })
+	for range 2 * maxAge {
+		h.Close()
+		h = newHub(t, opts)
+		l, err := h.Open(b.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Log = l
+	}
+	b.print(b.stdout, " end\n")
+	b.drain()
+	equal(t, "stdout", lines(readLog(t, b.cfg.Path), "stdout"), []string{"start end"})
+}
+
 func TestJournalIsDroppedWhenNobodyAsks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal")
 	first := newHub(t, Options{Journal: path})

@@ -30,9 +30,10 @@ func (c *container) recover(s *stream) error {
 		c.keepStart(s, nil)
 	case step.step == stepCarry && step.isTaken() && len(left.next) > 0:
 		s.start = left.next
-		c.hub.journal.setLength(s.place, s.id, len(s.start))
 	}
-	if len(s.start) == 0 {
+	if len(s.start) > 0 {
+		c.hub.journal.setLength(s.place, s.id, len(s.start)) // it is young again
+	} else {
 		c.hub.journal.drop(s.place)
 		s.place = -1
 	}
