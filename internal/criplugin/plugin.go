@@ -133,7 +133,7 @@ func (a *assembly) initialize(ic *plugin.InitContext) (_ any, err error) {
 		}
 	}()
 	for _, step := range []func() error{
-		b.readSettings, b.findEngine, b.openImages, b.openNetworks, b.openLogs, b.openSpecs, b.openPods, b.openSessions, b.openStock,
+		b.readSettings, b.findEngine, b.openImages, b.openNetworks, b.openLogs, b.openSpecs, b.openPods, b.openSessions, b.openStock, b.registerMetrics,
 	} {
 		if err := step(); err != nil {
 			return nil, err
