@@ -59,7 +59,7 @@ func newBridge(t testing.TB, bridge string, adjust ...func(*network.Config)) *no
 	n.start()
 	t.Cleanup(func() {
 		n.Close()
-		run(t, "ip", "link", "delete", "brtest")
+		exec.Command("ip", "link", "delete", "brtest").Run() // not every test makes it
 	})
 	n.write("10-bridge.conflist", fmt.Sprintf(`{"cniVersion":"1.1.0","name":"bridged","plugins":[
 		{"type":"bridge","bridge":"brtest","isGateway":true%s,"hairpinMode":true,"capabilities":{"ipRanges":true},
@@ -285,4 +285,41 @@ func TestBridgeManyAtOnce(t *testing.T) {
 	if left := n.addresses(); len(left) != 0 {
 		t.Errorf("addresses are left: %v", left)
 	}
+}
+
+// A chain of other plugins that runtimes commonly run, with a limit on bandwidth.
+func TestPointToPointChain(t *testing.T) {
+	n := newBridge(t, "")
+	n.write("05-ptp.conflist", fmt.Sprintf(`{"cniVersion":"1.0.0","name":"bridged","plugins":[
+		{"type":"ptp","ipam":{"type":"host-local","dataDir":%q,"subnet":"10.78.0.0/16","routes":[{"dst":"0.0.0.0/0"}]}},
+		{"type":"bandwidth","capabilities":{"bandwidth":true}},
+		{"type":"firewall"},
+		{"type":"tuning","sysctl":{"net.ipv4.conf.IFNAME.arp_filter":"1"}}]}`, n.dir+"/addresses"))
+	ns := newNamespace(t)
+	a := &network.Attachment{ID: "one", Name: "one", Namespace: "shop", NetNS: ns.path(),
+		Annotations: map[string]string{"kubernetes.io/egress-bandwidth": "10M", "kubernetes.io/ingress-bandwidth": "20M"}}
+	r, err := n.Setup(context.Background(), a)
+	n.must(err)
+	ns.serve(t, ":80", "fish")
+	if got := hear(r.IP + ":80"); got != "fish" {
+		t.Errorf("from the host: %s", got)
+	}
+	if limits := run(t, "tc", "qdisc"); !strings.Contains(limits, "rate 10Mbit") || !strings.Contains(limits, "rate 20Mbit") {
+		t.Errorf("limits: %s", limits)
+	}
+	if rules := run(t, "iptables-save"); !strings.Contains(rules, r.IP) {
+		t.Error("there are no rules: this test would not see a leak")
+	}
+	n.must(n.Check(context.Background(), "one", a.NetNS))
+	n.must(n.Teardown(context.Background(), "one", a.NetNS))
+	if left := n.addresses(); len(left) != 0 {
+		t.Errorf("addresses are left: %v", left)
+	}
+	if rules := run(t, "iptables-save"); strings.Contains(rules, r.IP) {
+		t.Errorf("rules are left: %s", rules)
+	}
+	if limits := run(t, "tc", "qdisc"); strings.Contains(limits, "rate") {
+		t.Errorf("limits are left: %s", limits)
+	}
+	n.nothingLeft()
 }

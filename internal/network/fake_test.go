@@ -79,7 +79,7 @@ func prepare(t testing.TB, adjust ...func(*network.Config)) *node {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	testnode.CheckClean(t, testnode.Options{Dirs: []string{dir}})
+	testnode.CheckClean(t, testnode.Options{Dirs: []string{dir}, Daemon: os.Getpid})
 	n := &node{t: t, dir: dir, control: filepath.Join(dir, "control")}
 	n.config = network.DefaultConfig()
 	n.config.BinDirs = []string{filepath.Join(dir, "bin")}

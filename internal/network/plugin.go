@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -84,7 +85,27 @@ func (r *runner) run(ctx context.Context, path string, stdin []byte, environ []s
 	if said := bytes.TrimSpace(stderr.bytes()); len(said) > 0 {
 		log.G(ctx).WithField("plugin", name).Debugf("cni: %s", said)
 	}
+	if err := refuseNulls(stdout.bytes()); err != nil {
+		return nil, fmt.Errorf("plugin %s: %w", name, err)
+	}
 	return stdout.bytes(), nil
+}
+
+// refuseNulls keeps from libcni what it would dereference: elements null in the lists of a result. What
+// is not JSON is its own to refuse.
+func refuseNulls(text []byte) error {
+	var result struct {
+		Interfaces, IPs, Routes []any
+	}
+	if json.Unmarshal(text, &result) != nil {
+		return nil
+	}
+	for _, list := range [][]any{result.Interfaces, result.IPs, result.Routes} {
+		if slices.Contains(list, nil) {
+			return errors.New("its result has an element null")
+		}
+	}
+	return nil
 }
 
 // killGroup kills the process group of a child that was not waited for yet, or just was: a

@@ -98,7 +98,7 @@ func (s store) create(r *record) error {
 	}
 	f, err := os.OpenFile(s.path(r.ID, recordSuffix), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("pod sandbox %s has a network already: %w", r.ID, errdefs.ErrAlreadyExists)
+		return fmt.Errorf("pod sandbox %s is attached already: %w", r.ID, errdefs.ErrAlreadyExists)
 	}
 	if err != nil {
 		return fmt.Errorf("network record of pod sandbox %s: %w: %w", r.ID, err, errdefs.ErrInternal)
@@ -160,6 +160,9 @@ func (s store) remove(id string) error {
 func (s store) mark(id string) error {
 	return os.WriteFile(s.path(id, detachSuffix), nil, 0o600)
 }
+
+// unmark drops a mark that has no record.
+func (s store) unmark(id string) { os.Remove(s.path(id, detachSuffix)) }
 
 // ids lists the recorded sandboxes.
 func (s store) ids() ([]string, error) {

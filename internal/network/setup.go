@@ -35,11 +35,6 @@ func (n *Networks) setup(ctx context.Context, a *Attachment) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir := n.of(a.Handler)
-	conf := dir.current()
-	if err := dir.usable(conf); err != nil {
-		return nil, err
-	}
 	ctx, cancel := context.WithTimeout(ctx, n.config.Timeout)
 	defer cancel()
 	unlock, err := n.locks.lock(ctx, a.ID)
@@ -52,8 +47,23 @@ func (n *Networks) setup(ctx context.Context, a *Attachment) (*Result, error) {
 		return nil, err
 	}
 	defer leave()
-	if err := loopbackUp(a.NetNS); err != nil {
+	result, err := n.admitted(ctx, a, capabilities)
+	if err != nil {
 		return nil, fmt.Errorf("network of pod %s/%s (%s): %w", a.Namespace, a.Name, a.ID, err)
+	}
+	n.changed()
+	return result, nil
+}
+
+// admitted records and attaches. The configuration is read as late as possible.
+func (n *Networks) admitted(ctx context.Context, a *Attachment, capabilities map[string]json.RawMessage) (*Result, error) {
+	dir := n.of(a.Handler)
+	conf := dir.current()
+	if err := dir.usable(conf); err != nil {
+		return nil, err
+	}
+	if err := loopbackUp(a.NetNS); err != nil {
+		return nil, err
 	}
 	r := newRecord(a, capabilities, conf.networks)
 	if err := n.records.create(r); err != nil {
@@ -62,10 +72,8 @@ func (n *Networks) setup(ctx context.Context, a *Attachment) (*Result, error) {
 	result, err := n.attach(ctx, r, conf.networks, a.NetNS)
 	if err != nil {
 		n.undo(ctx, r, a.NetNS)
-		return nil, fmt.Errorf("network of pod %s/%s (%s): %w", a.Namespace, a.Name, a.ID, err)
 	}
-	n.changed()
-	return result, nil
+	return result, err
 }
 
 func newRecord(a *Attachment, capabilities map[string]json.RawMessage, networks []*network) *record {

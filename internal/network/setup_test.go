@@ -227,6 +227,8 @@ func TestPluginErrors(t *testing.T) {
 		"too much":          {"flood", "more than"},
 		"null":              {"print null", "no address"},
 		"bad interface":     {`print {"cniVersion":"1.0.0","ips":[{"address":"10.0.0.1/8","interface":7}]}`, "interface 7"},
+		"null address":      {`print {"cniVersion":"0.4.0","ips":[null]}`, "null"},
+		"null interface":    {`print {"cniVersion":"1.0.0","interfaces":[null],"ips":[{"address":"10.0.0.1/8"}]}`, "null"},
 		"empty address":     {`print {"cniVersion":"1.0.0","ips":[{}]}`, "address"},
 	} {
 		t.Run(name, func(t *testing.T) {

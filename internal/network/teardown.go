@@ -27,12 +27,16 @@ func (n *Networks) teardown(ctx context.Context, id, netns string) error {
 	ctx, cancel := context.WithTimeout(ctx, n.config.Timeout)
 	defer cancel()
 	unlock, err := n.locks.lock(ctx, id)
-	if err != nil {
+	if err != nil { // whoever holds it may be attaching
+		if _, missing := n.records.read(id); missing == nil {
+			n.later(id)
+		}
 		return err
 	}
 	defer unlock()
 	r, err := n.records.read(id)
 	if errdefs.IsNotFound(err) {
+		n.retries.drop(id)
 		return nil
 	}
 	if err != nil {
@@ -95,7 +99,11 @@ func (n *Networks) later(id string) {
 // interfaces end with the namespace.
 func (n *Networks) again(ctx context.Context, id string) error {
 	n.counter.retried()
-	return n.teardown(ctx, id, "")
+	if err := n.teardown(ctx, id, ""); err != nil {
+		return err
+	}
+	n.records.unmark(id) // somebody may have marked it too late
+	return nil
 }
 
 // Check implements Attacher.
@@ -122,6 +130,10 @@ func (n *Networks) check(ctx context.Context, id, netns string) error {
 	if err != nil {
 		return err
 	}
+	return n.checkAll(ctx, r, networks, netns)
+}
+
+func (n *Networks) checkAll(ctx context.Context, r *record, networks []*network, netns string) error {
 	checked := 0
 	for _, net := range networks {
 		err := n.cni.CheckNetworkList(ctx, net.list, r.runtimeConf(net.ifName, netns))
@@ -129,12 +141,12 @@ func (n *Networks) check(ctx context.Context, id, netns string) error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("network of pod sandbox %s: %w", id, classify(net, err))
+			return fmt.Errorf("network of pod sandbox %s: %w", r.ID, classify(net, err))
 		}
 		checked++
 	}
 	if checked == 0 {
-		return fmt.Errorf("network of pod sandbox %s: CHECK is not in CNI before 0.4.0: %w", id, errdefs.ErrNotImplemented)
+		return fmt.Errorf("network of pod sandbox %s: CHECK is not in CNI before 0.4.0: %w", r.ID, errdefs.ErrNotImplemented)
 	}
 	return nil
 }

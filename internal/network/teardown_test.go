@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -426,6 +427,46 @@ func TestManyAtOnce(t *testing.T) {
 	if adds, dels := len(n.calls("ADD")), len(n.calls("DEL")); adds != 40 || dels != 40 {
 		t.Errorf("%d ADDs and %d DELs for 40 pods", adds, dels)
 	}
+}
+
+// A kubelet that gave up on RunPodSandbox stops the sandbox while its ADD still runs.
+func TestTeardownDuringSetup(t *testing.T) {
+	n := newNode(t)
+	n.write("10-a.conflist", n.list("1.0.0", "blue", ""))
+	n.behave("ADD", "sleep 1s")
+	a := n.attachment("abc")
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := n.Setup(context.Background(), a); err != nil {
+			t.Error(err)
+		}
+	})
+	eventually(t, "ADD has begun", func() bool { return len(n.calls("ADD")) == 1 })
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if err := n.Teardown(ctx, "abc", a.NetNS); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("teardown: %v", err)
+	}
+	wg.Wait()
+	n.nothingLeft()
+	n.only("DEL")
+}
+
+func TestNoThreadsOrGoroutinesAreLeft(t *testing.T) {
+	n := newNode(t)
+	n.write("10-a.conflist", n.list("1.0.0", "blue", ""))
+	count := func() int { return len(names(t, "/proc/self/task")) }
+	life := func(i int) {
+		a, _ := n.setup(fmt.Sprintf("pod%d", i))
+		n.must(n.Teardown(context.Background(), a.ID, a.NetNS))
+	}
+	life(0)
+	goroutines, threads := runtime.NumGoroutine(), count()
+	for i := range 30 {
+		life(i + 1)
+	}
+	eventually(t, "no more goroutines than before", func() bool { return runtime.NumGoroutine() <= goroutines })
+	eventually(t, "hardly more threads than before", func() bool { return count() <= threads+10 })
 }
 
 func TestRecordHasTheWholeConfiguration(t *testing.T) {

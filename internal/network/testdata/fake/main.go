@@ -2,7 +2,7 @@
 
 // Command fake is a CNI plugin that attaches nothing. It notes how it was called in the
 // file "calls" of the directory that its configuration names as "control", and does what the file
-// named like the command there says: "fail CODE MESSAGE", "hang", "fork" (hang together with a child),
+// named like the command there says: "fail CODE MESSAGE", "sleep DURATION", "hang", "fork" (hang together with a child),
 // "leave" (end, but not the child), "stderr MESSAGE" (fail without JSON), "flood" or "print TEXT".
 package main
 
@@ -75,6 +75,10 @@ func behave(control, what string) {
 	case "fork":
 		fork(control)
 		time.Sleep(time.Minute)
+	case "sleep":
+		d, err := time.ParseDuration(rest)
+		check(err)
+		time.Sleep(d)
 	case "hang":
 		time.Sleep(time.Minute)
 	case "leave":
