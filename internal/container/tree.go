@@ -125,6 +125,11 @@ func (t *tree) find() ([]branch, error) {
 			others[pid] = s
 		}
 	}
+	return t.claim(others), nil
+}
+
+// claim takes those that belong to the tree out of others, and returns the ones that live.
+func (t *tree) claim(others map[int]kernel.ProcStat) []branch {
 	var alive []branch
 	for grown := true; grown; {
 		grown = false
@@ -140,7 +145,7 @@ func (t *tree) find() ([]branch, error) {
 			}
 		}
 	}
-	return alive, nil
+	return alive
 }
 
 // signal sends sig to the process unless it has ended.

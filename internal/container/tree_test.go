@@ -48,7 +48,6 @@ func TestKillTree(t *testing.T) {
 		"stopped":         {"sleep 101 & kill -STOP $!; sleep 102", "sleep 102"},
 		"of own session":  {"setsid sleep 101 & sleep 102", "sleep 102"},
 		"below such ones": {"setsid sh -c 'sleep 101 & sleep 102 & wait' & sleep 103", "sleep 103"},
-		"job control":     {"set -m; (sleep 101 & sleep 102 &); sleep 103", "sleep 103"},
 		"forking":         {"f() { while :; do sleep 0.01 & sleep 0.01; done; }; f & f & f & sleep 104", "sleep 104"},
 		"forking away":    {"f() { while :; do setsid sleep 101 & sleep 0.002; done; }; f & f & f & f & sleep 104", "sleep 104"},
 	} {
@@ -76,6 +75,38 @@ func TestKillTree(t *testing.T) {
 				t.Errorf("again: %v", err)
 			}
 		})
+	}
+}
+
+// TestTreeClaim: who belongs to the process 10, of a container whose first process is 1.
+func TestTreeClaim(t *testing.T) {
+	member := func(parent, group, session int) kernel.ProcStat {
+		return kernel.ProcStat{State: 'S', PPid: parent, Group: group, Session: session}
+	}
+	zombie := member(10, 10, 10)
+	zombie.State = 'Z'
+	tree := &tree{known: map[int]bool{10: true, 9: true}} // 9 was found before, and has ended
+	others := map[int]kernel.ProcStat{
+		1: member(5, 1, 1), 2: member(1, 1, 1), 3: member(1, 3, 3), // the container's own
+		10: member(5, 10, 10), 11: member(10, 10, 10), 12: member(11, 12, 12), 13: member(12, 12, 12), // descendants
+		20: member(1, 21, 10),                                     // an orphan of its session with a group of its own
+		21: member(1, 9, 4),                                       // of the group of an ended one
+		22: member(1, 22, 9),                                      // of the session of an ended one
+		30: zombie, 31: member(1, 31, 30), 32: member(30, 32, 32), // what a zombie has left
+		40: member(1, 40, 40), // an orphan that has gone its own way
+	}
+	var got []int
+	for _, b := range tree.claim(others) {
+		got = append(got, b.pid)
+	}
+	slices.Sort(got)
+	if want := []int{10, 11, 12, 13, 20, 21, 22, 31, 32}; !slices.Equal(got, want) {
+		t.Errorf("claimed %v, want %v", got, want)
+	}
+	for _, pid := range []int{1, 2, 3, 40} {
+		if tree.known[pid] {
+			t.Errorf("%d is claimed", pid)
+		}
 	}
 }
 

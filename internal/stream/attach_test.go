@@ -191,7 +191,7 @@ func TestAttachWithoutInput(t *testing.T) {
 func TestAttachInputUnread(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, dial func(*testing.T, string, streamsAsked) *client) {
 		n := newNode(t, Config{})
-		n.run("one", box{script: `echo tick; read word; exec <&-; echo "got $word"; exec sleep 1000`, stdin: true})
+		n.run("one", box{script: `read word; exec <&-; while :; do echo "got $word"; sleep 0.05; done`, stdin: true})
 		before := n.descriptors()
 		c := n.attach(t, "one", streamsAsked{stdin: true, stdout: true}, dial)
 		if _, err := io.WriteString(c.stdin, "hello\n"); err != nil {
@@ -208,6 +208,8 @@ func TestAttachInputUnread(t *testing.T) {
 		case <-time.After(patience):
 			t.Error("the session takes no more input")
 		}
+		seen := len(c.stdout.String())
+		n.eventually("it goes on", func() bool { return len(c.stdout.String()) > seen+50 })
 		c.hangup()
 		<-sent
 		n.sameDescriptors(before)

@@ -105,6 +105,11 @@ func TestExecInputWebSocket(t *testing.T) {
 	n.idle("one")
 	asked := streamsAsked{stdin: true, stdout: true}
 	c := dialWebSocket(t, n.execURL("one", asked, "sh", "-c", `read word; echo "got $word"`), asked)
+	for range 3 { // sizes of a terminal that there is not
+		if err := c.resize(80, 24); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if _, err := io.WriteString(c.stdin, "hello\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +309,7 @@ func TestExecServerCloses(t *testing.T) {
 	c.stdout.await(t, "ready")
 	other := streamsAsked{stdout: true}
 	full := streamsAsked{stdin: true, stdout: true}
-	flood := dialSPDY(t, n.execURL("one", full, "sh", "-c", "echo ready; sleep 0.2"), full)
+	flood := dialSPDY(t, n.execURL("one", full, "sh", "-c", "echo ready; exec sleep 102"), full)
 	flood.stdout.await(t, "ready")
 	if _, err := io.Copy(flood.stdin, io.LimitReader(zeros{}, 256<<10)); err != nil {
 		t.Fatal(err)
@@ -317,5 +322,5 @@ func TestExecServerCloses(t *testing.T) {
 	n.noGoroutines()
 	c.status.atEnd(t)
 	quiet.status.atEnd(t)
-	n.onlyIdle(box)
+	n.eventually("the others have ended", func() bool { return slices.Equal(n.commands(box), []string{"sleep 1000", "sleep 102"}) })
 }

@@ -97,7 +97,7 @@ func (s *Server) forward(ctx context.Context, conn *net.TCPConn, stream io.ReadW
 	defer conn.Close()
 	duplex, ok := stream.(httpstream.Stream)
 	if ok {
-		defer duplex.Reset() // what still comes is dropped: unread it would hold up the other streams
+		defer func() { _ = duplex.Reset() }() // what still comes unread would hold up the other streams
 	}
 	sent := make(chan error, 1) // to the pod
 	if !s.spawn(func() {
