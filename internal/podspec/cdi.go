@@ -21,7 +21,7 @@ import (
 // comes last: a device may bring variables, mounts and hooks, which nothing must reset.
 func (t *translation) cdiEdits() error {
 	names, err := t.cdiNames()
-	if err != nil || len(names) == 0 {
+	if err != nil {
 		return err
 	}
 	return t.cdi.inject(t.spec, names)
@@ -45,7 +45,8 @@ func (t *translation) cdiNames() ([]string, error) {
 	}), nil
 }
 
-// InjectCDI puts the devices of these qualified names into a spec, which is changed.
+// InjectCDI puts the devices of these qualified names into a spec, which is changed. Errors
+// are of class FailedPrecondition.
 func (t *Translator) InjectCDI(spec *specs.Spec, names []string) error {
 	return t.cdi.inject(spec, names)
 }
@@ -62,6 +63,9 @@ type cdiDevices struct {
 }
 
 func (d *cdiDevices) inject(spec *specs.Spec, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
 	if len(d.directories) == 0 {
 		return unready("CDI_devices: %s: CDI is switched off", strings.Join(names, ", "))
 	}

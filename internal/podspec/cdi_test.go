@@ -87,6 +87,20 @@ func mountPoints(r *Result) []string {
 	return list
 }
 
+// TestInjectCDI is what NRI plugins ask for, in a spec that is made already.
+func TestInjectCDI(t *testing.T) {
+	n := testNode()
+	n.CDISpecDirs = []string{t.TempDir()}
+	writeSpec(t, n.CDISpecDirs[0], "v.yaml", vendorSpec)
+	s := translate(t, n, testContainer()).Spec
+	if err := newTranslator(t, n).InjectCDI(s, []string{"vendor.com/gpu=0"}); err != nil || !slices.Contains(s.Process.Env, "GPU=0") {
+		t.Errorf("%q, %v", s.Process.Env, err)
+	}
+	if err := newTranslator(t, testNode()).InjectCDI(s, nil); err != nil {
+		t.Error("nothing was asked for:", err)
+	}
+}
+
 // TestCDIFollows: files come, change and go while the daemon runs, as device plugins write them.
 func TestCDIFollows(t *testing.T) {
 	dir := t.TempDir()

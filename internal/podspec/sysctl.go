@@ -77,7 +77,8 @@ var ipcSysctls = []string{
 }
 
 func (p *Pod) checkSysctl(name, file string) error {
-	host, kind := false, ""
+	var host bool
+	var kind string
 	switch {
 	case slices.Contains(ipcSysctls, file) || strings.HasPrefix(file, "fs/mqueue/"):
 		host, kind = p.hostIPC(), "IPC"

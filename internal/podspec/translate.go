@@ -23,14 +23,16 @@ type Translator struct {
 	cdi      cdiDevices
 }
 
-// New prepares for n, which it copies.
+// New prepares for n, which it copies. Errors are of class InvalidArgument for a setting.
 func New(n *Node) (*Translator, error) {
 	defaults, err := defaultSpec()
 	if err != nil {
 		return nil, err
 	}
 	if n.SELinux && n.SELinuxRange > 0 {
-		selinux.CategoryRange = uint32(n.SELinuxRange)
+		if err := selinux.SetCategoryRange(uint32(n.SELinuxRange)); err != nil {
+			return nil, invalid("selinux_category_range: %d: %v", n.SELinuxRange, err)
+		}
 	}
 	return &Translator{
 		node: *n, host: n.Host.orLocal(), defaults: defaults,
