@@ -65,7 +65,6 @@ type node struct {
 // newNode has no configuration yet. Nothing of it may be left at the test's end.
 func newNode(t testing.TB, adjust ...func(*network.Config)) *node {
 	t.Helper()
-	testnode.NeedRoot(t)
 	n := prepare(t, adjust...)
 	n.start()
 	t.Cleanup(func() { n.Close() })
@@ -74,6 +73,7 @@ func newNode(t testing.TB, adjust ...func(*network.Config)) *node {
 
 func prepare(t testing.TB, adjust ...func(*network.Config)) *node {
 	t.Helper()
+	testnode.NeedRoot(t)
 	plugin, err := fakePlugin()
 	if err != nil {
 		t.Fatal(err)
