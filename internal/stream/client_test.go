@@ -120,13 +120,13 @@ type streamsAsked struct{ stdin, stdout, stderr, tty bool }
 // protocols dial with each of the two. The session is the same.
 var protocols = map[string]func(t *testing.T, url string, asked streamsAsked) *client{"SPDY": dialSPDY, "WebSocket": dialWebSocket}
 
-// insecure trusts every server.
-var insecure = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // the tests' servers sign for themselves
+// trustAll trusts every server.
+var trustAll = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // the tests' servers sign for themselves
 
 // upgrade opens a SPDY connection.
 func upgrade(t *testing.T, url string, protocols ...string) httpstream.Connection {
 	t.Helper()
-	transport, err := spdy.NewRoundTripper(insecure)
+	transport, err := spdy.NewRoundTripper(trustAll)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func dialWS(t *testing.T, url, protocol string) *websocket.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config.Protocol, config.TlsConfig = []string{protocol}, insecure
+	config.Protocol, config.TlsConfig = []string{protocol}, trustAll
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	ws, err := config.DialContext(ctx)

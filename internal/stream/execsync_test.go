@@ -290,22 +290,3 @@ func TestFit(t *testing.T) {
 		}
 	}
 }
-
-// BenchmarkExecSync is one call for /bin/true.
-func BenchmarkExecSync(b *testing.B) {
-	n := newNode(b, Config{})
-	n.idle("one")
-	cmd := []string{"/bin/true"}
-	var took []time.Duration
-	b.ReportAllocs()
-	for b.Loop() {
-		began := time.Now()
-		if r, err := n.ExecSync(b.Context(), "one", cmd, time.Minute); err != nil || r.ExitCode != 0 {
-			b.Fatal(r, err)
-		}
-		took = append(took, time.Since(began))
-	}
-	slices.Sort(took)
-	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
-	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
-}

@@ -53,6 +53,9 @@ func converse(f *forwarder, port int32, text string) error {
 func TestPortForward(t *testing.T) {
 	for name, address := range map[string]string{"IPv4": "127.0.0.1:0", "IPv6": "[::1]:0", "all": "[::]:0"} {
 		t.Run(name, func(t *testing.T) {
+			if name != "IPv4" {
+				needIPv6(t)
+			}
 			n := newNode(t, Config{})
 			var port int32
 			n.pod("pod", func() { port = n.listen(address, echo) })

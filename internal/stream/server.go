@@ -139,8 +139,9 @@ func (s *Server) serveHTTP(l net.Listener) error {
 // Addr is where the Server listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Close ends all sessions, as if their clients had gone, and returns when nothing of the
-// Server runs any more. Processes are left alone.
+// Close ends all sessions, as if their clients had gone, and returns when nothing that the
+// Server has begun runs any more. Processes are left alone. It does not end calls of ExecSync: their
+// contexts do.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	s.closed = true
