@@ -24,6 +24,7 @@ func TestPodsNeverWaitForADisk(t *testing.T) {
 	n := StartNode(t)
 	n.Pull(Busybox)
 	trace := n.traceSyncs()
+	seen := 0
 	for i := range diskPods {
 		pod := n.RunPod()
 		id := pod.Run("c", Forever)
@@ -32,13 +33,14 @@ func TestPodsNeverWaitForADisk(t *testing.T) {
 			n.StopContainer(id, 10)
 		}
 		pod.Remove()
-	}
-	if calls := trace(); len(calls) > 0 {
-		t.Errorf("%d calls in the life of %d pods:\n%s", len(calls), diskPods, strings.Join(calls, "\n"))
+		if calls := trace(); len(calls) > seen {
+			t.Errorf("in the life of pod %d of %d:\n%s", i+1, diskPods, strings.Join(calls[seen:], "\n"))
+			seen = len(calls)
+		}
 	}
 	// A pull does wait: the tracer would have seen it.
 	n.Pull(Nginx)
-	if len(trace()) == 0 {
+	if len(trace()) == seen {
 		t.Error("the tracer saw no call while an image was pulled: it does not work")
 	}
 }
