@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
 // fullSpec has a value in every field of Linux that the JSON tells.
@@ -177,6 +178,10 @@ func TestBaseSpec(t *testing.T) {
 	}
 	if u := s.Process.User; u.UID != 3 || u.GID != 4 || !reflect.DeepEqual(u.AdditionalGids, []uint32{4, 9}) {
 		t.Errorf("user %+v", u)
+	}
+	c.Config.Linux.SecurityContext.RunAsUser = &runtime.Int64Value{Value: 5}
+	if u := translate(t, testNode(), c).Spec.Process.User; u.UID != 5 || !reflect.DeepEqual(u.AdditionalGids, []uint32{0}) {
+		t.Errorf("another user has the base's groups: %+v", u)
 	}
 	if s.Process.NoNewPrivileges || s.Process.Capabilities.Ambient != nil || len(s.Process.Capabilities.Inheritable) != 1 {
 		t.Errorf("privileges %+v", s.Process)

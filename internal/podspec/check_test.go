@@ -154,9 +154,10 @@ func TestCheckContainer(t *testing.T) {
 		"devices.container_path": func(c cfg) {
 			c.Devices = []*runtime.Device{{HostPath: "/dev/null", ContainerPath: "x", Permissions: "r"}}
 		},
-		"CDI_devices":         func(c cfg) { c.CDIDevices = []*runtime.CDIDevice{{Name: lines}} },
-		"CDI_devices: a name": func(c cfg) { c.CDIDevices = []*runtime.CDIDevice{{}} },
-		"annotations: CDI":    func(c cfg) { c.Annotations = map[string]string{"cdi.k8s.io/x": "not a device"} },
+		"devices[0].permissions": func(c cfg) { c.Devices = []*runtime.Device{{HostPath: "/dev/null", Permissions: "rwmr"}} },
+		"CDI_devices":            func(c cfg) { c.CDIDevices = []*runtime.CDIDevice{{Name: lines}} },
+		"CDI_devices: a name":    func(c cfg) { c.CDIDevices = []*runtime.CDIDevice{{}} },
+		"annotations: CDI":       func(c cfg) { c.Annotations = map[string]string{"cdi.k8s.io/x": "not a device"} },
 		"capabilities": func(c cfg) {
 			c.Linux.SecurityContext.Capabilities = &runtime.Capability{DropCapabilities: []string{""}}
 		},
