@@ -7,5 +7,6 @@
 //
 // One kubelet and one daemon serve all subtests of TestKubelet, in a mount and a
 // network namespace of the test's own; SARDINE_KUBELET_DAEMON=containerd shows what
-// containerd and runc do in the same tests.
+// containerd and runc do in the same tests, and SARDINE_KUBELET_LOGS names a directory
+// for the logs.
 package kubelet

@@ -19,13 +19,7 @@ import (
 // testEviction: when space for images is short, the kubelet removes those that
 // no pod uses, and no pod.
 func testEviction(t *testing.T, n *node) {
-	uses := n.pod(t)
-	uses.apply(`
-containers:
-- name: main
-  image: {{busybox}}
-  command: [sleep, 1d]
-`)
+	uses := n.run(t, sleeper)
 	before := uses.ready()
 	t.Run("fill", func(t *testing.T) {
 		n.run(t, "\nrestartPolicy: Never\ncontainers:\n- name: main\n  image: {{unused}}\n  command: [\"true\"]\n").ended("Succeeded")
@@ -76,7 +70,7 @@ func (n *node) fill(t *testing.T) {
 func (n *node) takesPods(t *testing.T) error {
 	var failed error
 	t.Run("again", func(t *testing.T) {
-		p := n.run(t, "\ncontainers:\n- name: main\n  image: {{busybox}}\n  command: [sleep, 1d]\n")
+		p := n.run(t, sleeper)
 		s := p.wait("the pod is taken or not", func(s *podState) bool { return s.condition("Ready") || s.Status.Phase == "Failed" })
 		if s.Status.Phase == "Failed" {
 			failed = fmt.Errorf("%s", s)
@@ -95,6 +89,14 @@ func (n *node) hasImage(t *testing.T, ref string) bool {
 	}
 	return status.Image != nil
 }
+
+// sleeper is a pod that does nothing.
+const sleeper = `
+containers:
+- name: main
+  image: {{busybox}}
+  command: [sleep, 1d]
+`
 
 // survivor is a pod that shows whether it was disturbed: one container counts,
 // one ends when told to.
@@ -145,10 +147,7 @@ func testRestartDaemon(t *testing.T, n *node) {
 		n.daemon.Start()
 	})
 	p.checkCount()
-	again := n.pod(t)
-	again.name += "-after"
-	again.apply("\ncontainers:\n- name: main\n  image: {{busybox}}\n  command: [sleep, 1d]\n")
-	again.ready()
+	t.Run("after", func(t *testing.T) { n.run(t, sleeper).ready() })
 }
 
 // stopped does something while the kubelet does not run.
@@ -219,8 +218,12 @@ func (p *pod) endUnseen(container string, away func(func())) {
 		eventually(p.t, container+" has ended", func() error { return gone(pids) })
 	})
 	how := p.restarted(container)
-	expect(p.t, "exit code", how.ExitCode, 7)
-	expect(p.t, "reason", how.Reason, "Error")
+	if daemonProgram() != "sardined" && how.Reason == "Unknown" {
+		p.t.Logf("%s does not know how %s ended", daemonProgram(), container)
+	} else {
+		expect(p.t, "exit code", how.ExitCode, 7)
+		expect(p.t, "reason", how.Reason, "Error")
+	}
 	expect(p.t, "restarts", p.ready().container(container).RestartCount, 1)
 }
 

@@ -18,7 +18,7 @@ const ballast = 48
 // images are references of what a registry on loopback has for the pods.
 type images struct {
 	busybox string // a shell, its programs, and the test payload
-	pause   string // for daemons that want one
+	pause   string // for daemons that want one: a shell, which reaps orphans
 	user    string // as busybox, to be run by user 1000, with a volume and an entry point
 	unused  string // big
 	missing string // not there
@@ -31,7 +31,7 @@ func pushImages(t testing.TB) images {
 	return images{
 		busybox: registry.Push("test/busybox:1", e2e.Busybox(t)),
 		pause: registry.Push("test/pause:1", e2e.Image(t,
-			v1.Config{Entrypoint: []string{"/bin/sleep", "2147483647"}}, e2e.BusyboxLayer(t))),
+			v1.Config{Entrypoint: []string{"/bin/sh", "-c", "sleep 2147483647; exit"}}, e2e.BusyboxLayer(t))),
 		user:    registry.Push("test/user:1", e2e.Image(t, user, e2e.BusyboxLayer(t))),
 		unused:  registry.Push("test/unused:1", e2e.Image(t, v1.Config{}, e2e.BusyboxLayer(t), noise(t))),
 		missing: registry.Host + "/test/missing:1",

@@ -54,8 +54,10 @@ func startNode(t *testing.T) *node {
 	n.makeCgroups()
 	n.images = pushImages(t)
 	n.daemon = n.startDaemon()
+	n.openDirectories()
 	n.dial()
 	n.kubelet = n.startKubelet()
+	t.Cleanup(n.keepLogs)
 	t.Cleanup(n.finish)
 	return n
 }
@@ -71,6 +73,16 @@ func (n *node) hideDirectories() {
 	n.mountTmpfs(n.path("root"), fmt.Sprintf("size=%dm", imageSpace))
 	for _, dir := range []string{"/var/lib/kubelet", "/var/log/containers"} {
 		n.mountTmpfs(dir, "size=16m")
+	}
+}
+
+// openDirectories lets processes without root's identity, those of user
+// namespaces, find their files.
+func (n *node) openDirectories() {
+	for _, dir := range []string{n.dir, n.daemon.Dir} {
+		if err := os.Chmod(dir, 0o711); err != nil {
+			n.t.Fatal(err)
+		}
 	}
 }
 
@@ -132,6 +144,20 @@ func (n *node) finish() {
 		eventually(n.t, "no link to a log is left", func() error { return emptyDirectory("/var/log/containers") })
 	}
 	n.kubelet.stop(unix.SIGTERM)
+}
+
+// keepLogs copies the logs of kubelet and daemon to SARDINE_KUBELET_LOGS.
+func (n *node) keepLogs() {
+	dir := os.Getenv("SARDINE_KUBELET_LOGS")
+	if dir == "" {
+		return
+	}
+	log, err := os.ReadFile(n.path("kubelet.log"))
+	err = errors.Join(err, os.WriteFile(filepath.Join(dir, "kubelet.log"), log, 0o644),
+		os.WriteFile(filepath.Join(dir, "daemon.log"), []byte(n.daemon.Log()), 0o644))
+	if err != nil {
+		n.t.Errorf("keep the logs: %v", err)
+	}
 }
 
 func (n *node) noPods() error {

@@ -37,7 +37,7 @@ func (n *node) run(t testing.TB, spec string) *pod {
 func (n *node) pod(t testing.TB) *pod {
 	t.Helper()
 	_, name, _ := strings.Cut(t.Name(), "/")
-	name = strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(name))
+	name = strings.ToLower(strings.NewReplacer("/", "-", "_", "-", "#", "-").Replace(name))
 	p := &pod{t: t, node: n, name: name, host: n.path("host", name)}
 	// Not root in the container may write there too.
 	if err := errors.Join(os.Mkdir(p.host, 0o755), os.Chmod(p.host, 0o777)); err != nil {
@@ -82,7 +82,10 @@ func indent(spec string) string {
 // pod and no process of it is left.
 func (p *pod) remove() {
 	p.t.Helper()
-	pids := p.pids()
+	var pids []int
+	if _, err := p.find(); err == nil {
+		pids = p.pids()
+	}
 	_ = os.Remove(p.manifest())
 	eventually(p.t, "the pod is gone", func() error {
 		if _, err := p.find(); err == nil {

@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/net/websocket"
 	"k8s.io/streaming/pkg/httpstream"
@@ -262,21 +261,4 @@ func (p *pod) forward(ctx context.Context, port int, data string) (string, error
 		err = errors.New(string(complaint))
 	}
 	return string(answer), err
-}
-
-// typist types lines into a terminal, each once what it waits for was shown.
-type typist struct {
-	lines chan string
-}
-
-func (typist *typist) Read(buf []byte) (int, error) {
-	select {
-	case line, ok := <-typist.lines:
-		if !ok {
-			return 0, io.EOF
-		}
-		return copy(buf, line), nil
-	case <-time.After(patience):
-		return 0, io.ErrNoProgress
-	}
 }

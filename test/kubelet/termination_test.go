@@ -55,7 +55,7 @@ terminationGracePeriodSeconds: 3
 containers:
 - name: main
   image: {{busybox}}
-  command: [payload, ignore-term]
+  command: [sh, -c, "trap '' TERM; echo ready; while :; do sleep 1; done"]
 `)
 	p.ready()
 	p.says("main", "ready")
