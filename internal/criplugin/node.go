@@ -5,10 +5,13 @@ package criplugin
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/containerd/containerd/v2/pkg/apparmor"
 	"github.com/containerd/containerd/v2/pkg/cap"
+	"github.com/moby/sys/mountinfo"
 	"github.com/opencontainers/cgroups"
 
 	"github.com/sardine-run/sardine/internal/kernel"
@@ -29,7 +32,7 @@ func (b *builder) describeNode() (podspec.Node, error) {
 	n := podspec.Node{
 		Unified:           cgroups.IsCgroup2UnifiedMode(),
 		SystemdCgroup:     b.systemdCgroup(),
-		AppArmor:          host.AppArmor && !s.DisableApparmor,
+		AppArmor:          apparmor.HostSupports() && !s.DisableApparmor,
 		SELinux:           host.SELinux && s.EnableSelinux,
 		SELinuxRange:      s.SelinuxCategoryRange,
 		Hugetlb:           controllerThere("hugetlb"),
@@ -51,7 +54,10 @@ func (b *builder) describeNode() (podspec.Node, error) {
 		CDISpecDirs:             s.CDISpecDirs,
 	}
 	n.Swap = swapThere(n.Unified)
-	return n, nil
+	if n.Unified {
+		n.CgroupMountOptions, err = cgroupMountOptions()
+	}
+	return n, err
 }
 
 // systemdCgroup tells how the kubelet names the cgroups of pods: as the default handler does.
@@ -76,6 +82,15 @@ func controllerThere(name string) bool {
 		}
 	}
 	return false
+}
+
+// cgroupMountOptions are those of the host's cgroup2 file system that are its own, not the mount's.
+func cgroupMountOptions() ([]string, error) {
+	mounts, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter("/sys/fs/cgroup"))
+	if err != nil || len(mounts) == 0 {
+		return nil, err
+	}
+	return slices.DeleteFunc(strings.Split(mounts[0].VFSOptions, ","), func(o string) bool { return o == "rw" || o == "ro" }), nil
 }
 
 // swapThere reports whether swap can be limited.

@@ -196,7 +196,7 @@ func (t *translation) fresh(field string, m *specs.Mount, o *mountOptions, out p
 		out.Propagation = t.freshPropagation()
 	}
 	if m.Type == "cgroup" {
-		return t.cgroupMount(field, out)
+		return t.cgroupMount(field, o, out)
 	}
 	out.FSType, out.Source, out.CopyUp = m.Type, m.Source, o.copyUp
 	for _, flag := range t.superFlags(m, o) {
@@ -235,7 +235,7 @@ func (t *translation) mountLabel(fstype string, o *mountOptions) []plan.Pair {
 }
 
 // cgroupMount is a mount of type cgroup: the container's view of its own cgroup.
-func (t *translation) cgroupMount(field string, out plan.Mount) error {
+func (t *translation) cgroupMount(field string, o *mountOptions, out plan.Mount) error {
 	c := &t.opts.Cgroup
 	own := t.spaces.has(unix.CLONE_NEWCGROUP)
 	switch {
@@ -246,7 +246,8 @@ func (t *translation) cgroupMount(field string, out plan.Mount) error {
 	case own || !t.spaces.has(unix.CLONE_NEWUSER):
 		// Without a cgroup namespace the whole hierarchy shows, which is what
 		// /proc/self/cgroup then refers to.
-		out.FSType, out.Source = "cgroup2", "cgroup"
+		// Its superblock is the host's: options that are not repeated would be lost there.
+		out.FSType, out.Source, out.Options = "cgroup2", "cgroup", o.data
 	default:
 		// A user namespace may mount cgroup2 only with a cgroup namespace of its own.
 		out.Propagation = t.bindPropagation()
