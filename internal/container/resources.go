@@ -38,6 +38,10 @@ func (c *Container) Usage(d cgroup.Detail) (*cgroup.Usage, error) {
 	return c.cgroup.Usage(d)
 }
 
+// OOMKills counts the processes of the container, in all its life, that the kernel killed for lack of memory.
+// os.ErrNotExist when its cgroup is gone.
+func (c *Container) OOMKills() (uint64, error) { return c.cgroup.OOMKills() }
+
 // Process is one of the processes in a container.
 type Process struct {
 	Pid    int

@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/containerd/errdefs"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/sardine-run/sardine/internal/pod"
@@ -47,24 +48,30 @@ func (s *Service) StartContainer(ctx context.Context, req *runtime.StartContaine
 // StopContainer ends a container's program. A container that does not exist is stopped.
 func (s *Service) StopContainer(ctx context.Context, req *runtime.StopContainerRequest) (*runtime.StopContainerResponse, error) {
 	c, err := s.Pods.Container(req.ContainerId)
+	if errdefs.IsNotFound(err) {
+		return &runtime.StopContainerResponse{}, nil
+	}
 	if err == nil {
 		err = c.Stop(ctx, seconds(req.Timeout))
 	}
-	return result(&runtime.StopContainerResponse{}, unlessMissing(err))
+	return result(&runtime.StopContainerResponse{}, err)
 }
 
-// seconds is a duration that does not overflow.
+// seconds is a duration that does not overflow, and 0 for a negative one.
 func seconds(n int64) time.Duration {
-	return time.Duration(min(n, math.MaxInt64/int64(time.Second))) * time.Second
+	return time.Duration(max(0, min(n, math.MaxInt64/int64(time.Second)))) * time.Second
 }
 
 // RemoveContainer removes a container. One that does not exist is removed.
 func (s *Service) RemoveContainer(ctx context.Context, req *runtime.RemoveContainerRequest) (*runtime.RemoveContainerResponse, error) {
 	c, err := s.Pods.Container(req.ContainerId)
+	if errdefs.IsNotFound(err) {
+		return &runtime.RemoveContainerResponse{}, nil
+	}
 	if err == nil {
 		err = c.Remove(ctx)
 	}
-	return result(&runtime.RemoveContainerResponse{}, unlessMissing(err))
+	return result(&runtime.RemoveContainerResponse{}, err)
 }
 
 // ContainerStatus tells the status of a container.

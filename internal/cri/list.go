@@ -3,6 +3,7 @@
 package cri
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -50,7 +51,7 @@ func (s *Service) sandboxes(f *runtime.PodSandboxFilter) []*runtime.PodSandbox {
 			Labels: sandbox.Config.Labels, Annotations: sandbox.Config.Annotations, RuntimeHandler: sandbox.HandlerName,
 		})
 	}
-	slices.SortFunc(items, func(a, b *runtime.PodSandbox) int { return int(a.CreatedAt - b.CreatedAt) })
+	slices.SortFunc(items, func(a, b *runtime.PodSandbox) int { return cmp.Compare(a.CreatedAt, b.CreatedAt) })
 	return items
 }
 
@@ -87,7 +88,7 @@ func (s *Service) containers(f *runtime.ContainerFilter) []*runtime.Container {
 			items = append(items, listed(c, now))
 		}
 	}
-	slices.SortFunc(items, func(a, b *runtime.Container) int { return int(a.CreatedAt - b.CreatedAt) })
+	slices.SortFunc(items, func(a, b *runtime.Container) int { return cmp.Compare(a.CreatedAt, b.CreatedAt) })
 	return items
 }
 

@@ -5,7 +5,6 @@ package cri
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -33,26 +32,25 @@ func (s *Service) RunPodSandbox(ctx context.Context, req *runtime.RunPodSandboxR
 // StopPodSandbox ends a pod. One that does not exist is stopped.
 func (s *Service) StopPodSandbox(ctx context.Context, req *runtime.StopPodSandboxRequest) (*runtime.StopPodSandboxResponse, error) {
 	sandbox, err := s.Pods.Sandbox(req.PodSandboxId)
+	if errdefs.IsNotFound(err) {
+		return &runtime.StopPodSandboxResponse{}, nil
+	}
 	if err == nil {
 		err = sandbox.Stop(ctx)
 	}
-	return result(&runtime.StopPodSandboxResponse{}, unlessMissing(err))
+	return result(&runtime.StopPodSandboxResponse{}, err)
 }
 
 // RemovePodSandbox removes a pod. One that does not exist is removed.
 func (s *Service) RemovePodSandbox(ctx context.Context, req *runtime.RemovePodSandboxRequest) (*runtime.RemovePodSandboxResponse, error) {
 	sandbox, err := s.Pods.Sandbox(req.PodSandboxId)
+	if errdefs.IsNotFound(err) {
+		return &runtime.RemovePodSandboxResponse{}, nil
+	}
 	if err == nil {
 		err = sandbox.Remove(ctx)
 	}
-	return result(&runtime.RemovePodSandboxResponse{}, unlessMissing(err))
-}
-
-func unlessMissing(err error) error {
-	if errors.Is(err, errdefs.ErrNotFound) {
-		return nil
-	}
-	return err
+	return result(&runtime.RemovePodSandboxResponse{}, err)
 }
 
 // PodSandboxStatus tells the status of a pod and, for evented PLEG, of its containers.

@@ -18,6 +18,78 @@ const (
 	CreateCommit Name = "container.create.commit" // the final record is written
 )
 
+// The steps of running a pod sandbox, in order.
+const (
+	RunRecord  Name = "pod.run.record"  // its directory exists, with the record
+	RunSpaces  Name = "pod.run.spaces"  // the namespaces are pinned
+	RunFiles   Name = "pod.run.files"   // resolv.conf and the like are written
+	RunHolder  Name = "pod.run.holder"  // the process that holds a shared pid namespace runs
+	RunNetwork Name = "pod.run.network" // the networks are attached
+	RunPlugins Name = "pod.run.plugins" // NRI plugins know it
+	RunCommit  Name = "pod.run.commit"  // it is recorded as ready
+)
+
+// The steps of creating a container of a pod, in order.
+const (
+	MakeImage   Name = "pod.create.image"   // its images are in use
+	MakeSpec    Name = "pod.create.spec"    // the request is translated
+	MakePlugins Name = "pod.create.plugins" // NRI plugins have adjusted the spec
+	MakeLayer   Name = "pod.create.layer"   // the writable layer and the volumes exist
+	MakeRecord  Name = "pod.create.record"  // it is recorded
+)
+
+// The steps of starting a container of a pod, in order.
+const (
+	StartRecord  Name = "pod.start.record"  // it is recorded as starting
+	StartLog     Name = "pod.start.log"     // its FIFOs are read
+	StartTask    Name = "pod.start.task"    // its process exists
+	StartPlugins Name = "pod.start.plugins" // NRI plugins agree
+	StartProgram Name = "pod.start.program" // its program runs
+)
+
+// What happens when a container of a pod has ended, and the steps of removing it, in order.
+const (
+	ExitNoted    Name = "pod.exit.noted"    // how it ended is recorded
+	ExitCleared  Name = "pod.exit.cleared"  // nothing is left of its processes
+	RemoveLayer  Name = "pod.remove.layer"  // the writable layer is gone
+	RemoveRecord Name = "pod.remove.record" // the record is gone
+)
+
+// The steps of stopping and removing a pod sandbox, in order.
+const (
+	StopRecord     Name = "pod.stop.record"     // it is recorded as stopping
+	StopContainers Name = "pod.stop.containers" // its containers have ended
+	StopHolder     Name = "pod.stop.holder"     // so has the process that holds a shared pid namespace
+	StopNetwork    Name = "pod.stop.network"    // the networks are detached
+	StopSpaces     Name = "pod.stop.spaces"     // the namespaces are not pinned any more
+	ForgetMembers  Name = "pod.forget.members"  // its containers are removed
+	ForgetRecord   Name = "pod.forget.record"   // the record is gone
+)
+
+// RunNames lists the steps of running a pod sandbox.
+func RunNames() []Name {
+	return []Name{RunRecord, RunSpaces, RunFiles, RunHolder, RunNetwork, RunPlugins, RunCommit}
+}
+
+// MakeNames lists the steps of creating a container of a pod.
+func MakeNames() []Name { return []Name{MakeImage, MakeSpec, MakePlugins, MakeLayer, MakeRecord} }
+
+// StartNames lists the steps of starting a container of a pod.
+func StartNames() []Name {
+	return []Name{StartRecord, StartLog, StartTask, StartPlugins, StartProgram}
+}
+
+// RemoveNames lists the steps of removing a container of a pod.
+func RemoveNames() []Name { return []Name{RemoveLayer, RemoveRecord} }
+
+// StopNames lists the steps of stopping a pod sandbox.
+func StopNames() []Name {
+	return []Name{StopRecord, StopContainers, StopHolder, StopNetwork, StopSpaces}
+}
+
+// ForgetNames lists the steps of removing a pod sandbox.
+func ForgetNames() []Name { return []Name{ForgetMembers, ForgetRecord} }
+
 // CreateNames lists the steps of creating a container.
 func CreateNames() []Name {
 	return []Name{CreateBundle, CreateRecord, CreateCgroup, CreateStdio, CreateBorn, CreateWatch,

@@ -68,23 +68,29 @@ type Container struct {
 	// processLabel is reserved for the container, "" without SELinux.
 	processLabel string
 
-	// op serializes start, update and removal. It is taken before mu.
-	op sync.Mutex
+	// volumeViews are the images mounted as volumes, in the order of the config, held until the container is
+	// removed. nil is one that a later daemon did not find.
+	volumeViews []image.View
+	// joined are the paths of the pod's namespaces in the spec: they are others when it is started by a later daemon.
+	joined map[specs.LinuxNamespaceType]string
 
-	// limits serializes changes of the limits. It is taken before mu.
+	// op serializes start, the note of the end, and removal.
+	op lock
+
+	// limits serializes changes of the limits.
 	limits sync.Mutex
 
-	mu      sync.Mutex // guards what follows
-	status  status
-	removed bool
-	spec    *specs.Spec // until it is started
-	task    *container.Container
-	log     podlog.Log
-	oom     bool
-	// volumeViews are the images mounted as volumes, held until the container is removed.
-	volumeViews []image.View
-	ended       chan struct{} // closed when the container is exited; nil before it is started
-	resources   *runtime.LinuxContainerResources
+	mu        sync.Mutex // guards what follows
+	status    status
+	removing  bool        // it is not started any more
+	removed   bool        // nothing is left of it
+	signalled bool        // it was sent its stop signal
+	spec      *specs.Spec // until it is started
+	task      *container.Container
+	log       podlog.Log
+	ended     chan struct{} // closed when the container is exited; nil before it is started
+	resources *runtime.LinuxContainerResources
+	pending   *specs.LinuxResources // limits that were set while the container was being started
 }
 
 // imageUsed is the image of a container.
@@ -100,7 +106,8 @@ type volume struct {
 	Path string `json:"path"` // in the container
 }
 
-// status is what changes of a container's record.
+// status is what changes of a container's record. How the container ended is noted before it is Exited: what is
+// left of it must be cleared away first.
 type status struct {
 	State    State     `json:"state"`
 	Started  time.Time `json:"started"`
@@ -133,12 +140,17 @@ func (c *Container) Status() ContainerStatus {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := ContainerStatus{
-		State: c.status.State, Started: c.status.Started, Finished: c.status.Finished, ExitCode: c.status.ExitCode,
-		Reason: c.status.Reason, Message: c.status.Message, ImageID: c.image.ID, ImageRef: c.image.Ref, ImageName: c.image.Name,
+		State: c.status.State, Started: c.status.Started, ImageID: c.image.ID, ImageRef: c.image.Ref, ImageName: c.image.Name,
 		User: c.user, StopSignal: c.stopSignal, LogPath: c.logPath(), Resources: c.resources,
 	}
-	if c.task != nil && c.status.State == Running {
-		s.Pid = c.task.Pid()
+	switch c.status.State {
+	case Running:
+		if c.task != nil {
+			s.Pid = c.task.Pid()
+		}
+	case Exited:
+		s.Finished, s.ExitCode, s.Reason, s.Message = c.status.Finished, c.status.ExitCode, c.status.Reason, c.status.Message
+	case Created, Starting:
 	}
 	return s
 }
@@ -207,9 +219,9 @@ func (c *Container) streams() stdio.Config {
 	return cfg
 }
 
-// containerName is unique among the containers of the node.
+// containerName is unique among the containers of the node: the pod is part of it. No part of it has a slash.
 func containerName(m *runtime.ContainerMetadata, s *Sandbox) string {
-	return strings.Join([]string{m.GetName(), sandboxName(s.Config.Metadata), fmt.Sprint(m.GetAttempt())}, "_")
+	return strings.Join([]string{sandboxName(s.Config.Metadata), m.GetName(), fmt.Sprint(m.GetAttempt())}, "/")
 }
 
 func (c *Container) closeLog() {

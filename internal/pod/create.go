@@ -4,18 +4,16 @@ package pod
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"github.com/opencontainers/selinux/go-selinux"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/sardine-run/sardine/internal/fault"
 	"github.com/sardine-run/sardine/internal/image"
 	"github.com/sardine-run/sardine/internal/nri"
 	"github.com/sardine-run/sardine/internal/podspec"
@@ -37,7 +35,7 @@ func (s *Sandbox) CreateContainer(ctx context.Context, cfg *runtime.ContainerCon
 		return nil, unready("pod sandbox %s is not ready", s.ID)
 	}
 	c := &creation{Container: &Container{
-		ID: newID(), Sandbox: s, Config: cfg, Created: time.Now(), manager: s.manager,
+		ID: newID(), Sandbox: s, Config: cfg, Created: time.Now(), manager: s.manager, op: newLock(),
 		status: status{State: Created},
 	}}
 	if err := s.manager.reserveContainer(c.Container); err != nil {
@@ -45,19 +43,31 @@ func (s *Sandbox) CreateContainer(ctx context.Context, cfg *runtime.ContainerCon
 	}
 	op := s.manager.Plugins.Begin()
 	defer op.End()
-	err := c.make(ctx, op)
-	if err == nil {
-		err = s.adopt(c.Container)
-	}
-	if err != nil {
+	if err := c.complete(ctx, op); err != nil {
 		err = errors.Join(fmt.Errorf("container %s: %w", cfg.Metadata.GetName(), err), c.undo.run(ctx))
 		s.manager.forgetContainer(c.Container)
 		return nil, err
 	}
-	s.manager.addContainer(c.Container)
-	s.manager.publish(runtime.ContainerEventType_CONTAINER_CREATED_EVENT, c.ID, s)
 	c.afterwards(ctx, op, (*nri.Operation).PostCreateContainer)
 	return c.Container, nil
+}
+
+// complete makes the container and shows it to others. Whoever finds it in the pod before it is in the Manager waits for
+// op.
+func (c *creation) complete(ctx context.Context, plugins *nri.Operation) error {
+	if err := c.op.take(ctx); err != nil {
+		return err
+	}
+	defer c.op.release()
+	if err := c.make(ctx, plugins); err != nil {
+		return err
+	}
+	if err := c.Sandbox.adopt(c.Container); err != nil {
+		return err
+	}
+	c.manager.addContainer(c.Container)
+	c.manager.publish(runtime.ContainerEventType_CONTAINER_CREATED_EVENT, c.ID, c.Sandbox)
+	return nil
 }
 
 // adopt makes c one of the pod's, if that was not stopped meanwhile.
@@ -73,12 +83,14 @@ func (s *Sandbox) adopt(c *Container) error {
 
 func (c *creation) make(ctx context.Context, op *nri.Operation) error {
 	adjust := func(ctx context.Context) error { return c.adjust(ctx, op) }
-	for _, step := range []func(context.Context) error{c.useImage, c.translate, adjust, c.makeLayer, c.makeRecord} {
-		if err := step(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	return inOrder(ctx, []step{
+		{c.useImage, ""},
+		{c.useImageVolumes, fault.MakeImage},
+		{c.translate, fault.MakeSpec},
+		{adjust, fault.MakePlugins},
+		{c.makeLayer, fault.MakeLayer},
+		{c.makeRecord, fault.MakeRecord},
+	})
 }
 
 // adjust lets NRI plugins change the spec.
@@ -126,9 +138,9 @@ func imageName(ref string, img *image.Image) string {
 }
 
 func (c *creation) translate(context.Context) error {
-	cfg := &c.view.Image().Config
+	cfg, pod := &c.view.Image().Config, c.Sandbox.spec()
 	input := &podspec.Container{
-		ID: c.ID, Pod: c.Sandbox.spec(), Config: c.Config, Image: cfg, ImageName: c.image.Name,
+		ID: c.ID, Pod: pod, Config: c.Config, Image: cfg, ImageName: c.image.Name,
 		ReadFile: c.view.ReadFile, Handler: &c.Sandbox.handler.Handler,
 		CgroupsPath: c.manager.Specs.CgroupsPath(c.Sandbox.cgroupParent(), c.ID),
 		Volumes:     c.declareVolumes(cfg), ImageMounts: c.imageMounts(),
@@ -142,20 +154,24 @@ func (c *creation) translate(context.Context) error {
 		return err
 	}
 	c.spec, c.user, c.stopSignal, c.processLabel = result.Spec, result.User, result.StopSignal, result.ProcessLabel
-	c.undo.add(func(context.Context) error { selinux.ReleaseLabel(c.processLabel); return nil })
-	c.resources = podspec.StatusResources(result.Spec).Linux
+	c.manager.labels.hold(c.processLabel)
+	c.undo.add(func(context.Context) error { c.manager.labels.drop(c.processLabel); return nil })
+	c.resources, c.joined = podspec.StatusResources(result.Spec).Linux, pod.Namespaces
+	if input.TargetPID != "" {
+		c.joined[specs.PIDNamespace] = input.TargetPID
+	}
 	return result.Prepare()
 }
 
 // targetPID is the pid namespace of the container that TARGET names.
-func (c *creation) targetPID() (string, error) {
+func (c *Container) targetPID() (string, error) {
 	ns := c.Config.GetLinux().GetSecurityContext().GetNamespaceOptions()
 	if ns.GetPid() != runtime.NamespaceMode_TARGET {
 		return "", nil
 	}
 	target, err := c.manager.Container(ns.GetTargetId())
 	if err != nil {
-		return "", err
+		return "", invalid("target_id: %v", err)
 	}
 	if target.Sandbox != c.Sandbox {
 		return "", invalid("target container %s is of another pod", target.ID)
@@ -214,33 +230,6 @@ func (c *creation) makeRecord(context.Context) error {
 		return err
 	}
 	return c.save()
-}
-
-// writeSpec keeps the spec for a later daemon, in case this one ends before the container is started.
-func (c *Container) writeSpec(spec *specs.Spec) error {
-	text, err := json.Marshal(spec)
-	if err != nil {
-		return fmt.Errorf("spec of container %s: %w", c.ID, err)
-	}
-	return os.WriteFile(filepath.Join(c.dir(), specName), text, 0o600)
-}
-
-// readSpec returns the spec, and its JSON.
-func (c *Container) readSpec() (*specs.Spec, []byte, error) {
-	text, err := os.ReadFile(filepath.Join(c.dir(), specName))
-	if err != nil {
-		return nil, nil, fmt.Errorf("spec of container %s: %w", c.ID, err)
-	}
-	c.mu.Lock()
-	spec := c.spec
-	c.mu.Unlock()
-	if spec == nil {
-		spec = &specs.Spec{}
-		if err := json.Unmarshal(text, spec); err != nil {
-			return nil, nil, fmt.Errorf("spec of container %s: %w", c.ID, err)
-		}
-	}
-	return spec, text, nil
 }
 
 func (m *Manager) reserveContainer(c *Container) error {

@@ -5,6 +5,8 @@ package pod
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -13,6 +15,7 @@ import (
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/sardine-run/sardine/internal/container"
+	"github.com/sardine-run/sardine/internal/fault"
 )
 
 // drainTime bounds the wait for the rest of a container's output. Everything in its cgroup has ended then;
@@ -21,29 +24,31 @@ const drainTime = 2 * time.Second
 
 // observe takes note of what happens to the containers of pods. It must not block.
 func (m *Manager) observe(e container.Event) {
-	if e.Container.Namespace() != Namespace || e.ExecID != "" {
+	if e.Kind != container.ProcessExited || e.ExecID != "" {
 		return
 	}
-	if e.Kind != container.OOMKilled && e.Kind != container.ProcessExited {
-		return
+	id := e.Container.ID()
+	switch e.Container.Namespace() {
+	case Namespace:
+		m.mu.Lock()
+		c := m.containers.all[id]
+		m.mu.Unlock()
+		if c != nil { // otherwise it was made through containerd's own API
+			m.inBackground(func() { c.exited(e.Container, e.Exit) })
+		}
+	case holderNamespace:
+		m.inBackground(func() { m.holderEnded(id) })
 	}
+}
+
+// inBackground calls f, which ends soon, in a goroutine that Close waits for. After Close nothing is called: what
+// happens then is for the next daemon.
+func (m *Manager) inBackground(f func()) {
 	m.mu.Lock()
-	c := m.containers.all[e.Container.ID()]
-	m.mu.Unlock()
-	if c == nil { // made through containerd's own API
-		return
+	defer m.mu.Unlock()
+	if !m.closed {
+		m.background.Go(f)
 	}
-	if e.Kind == container.OOMKilled {
-		c.mu.Lock()
-		c.oom = true
-		c.mu.Unlock()
-		return
-	}
-	m.background.Add(1)
-	go func() {
-		defer m.background.Done()
-		c.exited(e.Container, e.Exit)
-	}()
 }
 
 // exited clears away what is left of the container's processes, lets its log be completed, and only then tells that it
@@ -51,23 +56,17 @@ func (m *Manager) observe(e container.Event) {
 func (c *Container) exited(task *container.Container, exit container.Exit) {
 	ctx, cancel := context.WithTimeout(context.Background(), undoTime)
 	defer cancel()
-	c.clear(ctx, task)
-	c.op.Lock() // until its start is told
-	defer c.op.Unlock()
-	c.mu.Lock()
-	if c.status.State != Running { // its start failed, and that was told
-		c.mu.Unlock()
+	end := statusOf(task, exit)
+	if !c.note(end) {
 		return
 	}
-	reason := reasonError
-	switch {
-	case c.oom:
-		reason = reasonOOMKilled
-	case exit.Status == 0:
-		reason = reasonCompleted
+	c.clear(ctx, task)
+	_ = c.op.take(context.Background()) // until its start is told
+	defer c.op.release()
+	if !c.runsNow() { // its start failed, and that was told
+		return
 	}
-	c.finish(exit.At, int32(exit.Status), reason, "")
-	c.mu.Unlock()
+	c.finish(end)
 	c.manager.publish(runtime.ContainerEventType_CONTAINER_STOPPED_EVENT, c.ID, c.Sandbox)
 	if !c.manager.Plugins.Active() {
 		return
@@ -77,9 +76,55 @@ func (c *Container) exited(task *container.Container, exit container.Exit) {
 	}
 }
 
+// statusOf says how a container ended. Its cgroup still exists.
+func statusOf(task *container.Container, exit container.Exit) status {
+	s := status{Finished: exit.At, ExitCode: int32(exit.Status), Reason: reasonError}
+	if exit.Status == 0 {
+		s.Reason = reasonCompleted
+	}
+	kills, err := task.OOMKills()
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		log.L.WithError(err).WithField("id", task.ID()).Warn("find out whether a container ran out of memory")
+	}
+	if kills > 0 {
+		s.Reason = reasonOOMKilled
+	}
+	return s
+}
+
+// note records how the container ended, before its task is deleted, which knows it too: a later daemon must find the
+// one or the other. It reports whether that was not known yet.
+func (c *Container) note(end status) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.status.State == Exited {
+		return false
+	}
+	end.State, end.Started = c.status.State, c.status.Started
+	c.status = end
+	err := c.save()
+	if err == nil {
+		err = fault.Point(fault.ExitNoted)
+	}
+	if err != nil {
+		log.L.WithError(err).WithField("id", c.ID).Error("write down how a container has ended")
+	}
+	return true
+}
+
+func (c *Container) runsNow() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.status.State == Running
+}
+
 // clear removes the task and drains the log.
 func (c *Container) clear(ctx context.Context, task *container.Container) {
-	if _, err := task.Delete(ctx); err != nil && !errors.Is(err, errdefs.ErrNotFound) {
+	_, err := task.Delete(ctx)
+	if err == nil {
+		err = fault.Point(fault.ExitCleared)
+	}
+	if err != nil && !errors.Is(err, errdefs.ErrNotFound) {
 		log.L.WithError(err).WithField("id", c.ID).Error("clear away a container that has ended; its removal tries again")
 	}
 	if l := c.Log(); l != nil {
@@ -92,23 +137,23 @@ func (c *Container) clear(ctx context.Context, task *container.Container) {
 	c.closeLog()
 }
 
-// finish makes c exited. mu is held.
-func (c *Container) finish(at time.Time, code int32, reason, message string) {
-	c.status.State, c.status.Finished, c.status.ExitCode, c.status.Reason, c.status.Message = Exited, at, code, reason, message
-	c.task, c.spec = nil, nil
+// finish makes c exited, as end says.
+func (c *Container) finish(end status) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	end.State, end.Started = Exited, c.status.Started
+	c.status, c.task, c.spec, c.pending = end, nil, nil, nil
 	if err := c.save(); err != nil {
 		log.L.WithError(err).WithField("id", c.ID).Error("write down the end of the container")
 	}
-	if c.ended != nil {
-		close(c.ended)
-	}
+	close(c.ended)
 }
 
 // deleteTask removes the task of a container, running or not. nil when there is none.
-func (c *Container) deleteTask(ctx context.Context) {
+func (c *Container) deleteTask(ctx context.Context) error {
 	task, err := c.manager.Containers.Get(Namespace, c.ID)
 	if err != nil {
-		return
+		return nil //nolint:nilerr // there is none
 	}
 	if task.Status().State != container.Created {
 		_ = task.Kill(unix.SIGKILL, true) // it may have ended
@@ -118,6 +163,7 @@ func (c *Container) deleteTask(ctx context.Context) {
 		_, err = task.Delete(ctx)
 	}
 	if err != nil && !errors.Is(err, errdefs.ErrNotFound) {
-		log.G(ctx).WithError(err).WithField("id", c.ID).Error("remove the processes of a container")
+		return fmt.Errorf("processes of container %s: %w", c.ID, err)
 	}
+	return nil
 }

@@ -14,8 +14,6 @@ func (s *Sandbox) Namespaces() map[specs.LinuxNamespaceType]string { return s.sp
 
 // Pid is that of the process that holds the pod's pid namespace, 0 without one.
 func (s *Sandbox) Pid() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.holder == nil {
 		return 0
 	}
@@ -34,13 +32,26 @@ func (s *Sandbox) UpdateResources(ctx context.Context, overhead, resources *runt
 			return err
 		}
 	}
-	s.mu.Lock()
-	s.overhead, s.resources = overhead, resources
-	s.mu.Unlock()
+	if err := s.noteResources(overhead, resources); err != nil {
+		return err
+	}
 	if !op.Active() {
 		return nil
 	}
 	return op.PostUpdatePodSandbox(ctx, s.forPlugins())
+}
+
+// noteResources keeps what the kubelet has told. nil is nothing new.
+func (s *Sandbox) noteResources(overhead, resources *runtime.LinuxContainerResources) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if overhead != nil {
+		s.overhead = overhead
+	}
+	if resources != nil {
+		s.resources = resources
+	}
+	return s.save()
 }
 
 // Spec is the OCI runtime spec of the container.

@@ -43,6 +43,9 @@ func (r *running) writeFiles(context.Context) error {
 		if err := os.WriteFile(filepath.Join(r.dir(), name), content, 0o644); err != nil {
 			return fmt.Errorf("file of the pod: %w", err)
 		}
+		if uid == 0 && gid == 0 {
+			continue
+		}
 		if err := os.Chown(filepath.Join(r.dir(), name), uid, gid); err != nil {
 			return fmt.Errorf("file of the pod: %w", err)
 		}

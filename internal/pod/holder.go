@@ -11,8 +11,10 @@ import (
 	"path/filepath"
 
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/sardine-run/sardine/internal/container"
 )
@@ -74,6 +76,23 @@ func (r *running) holderSpec() *specs.Spec {
 			Namespaces: spaces, UIDMappings: pod.UIDMappings, GIDMappings: pod.GIDMappings,
 			CgroupsPath: r.manager.Specs.CgroupsPath(r.cgroupParent(), r.ID),
 		},
+	}
+}
+
+// holderEnded tells that the pod is not ready any more, unless it is being stopped.
+func (m *Manager) holderEnded(id string) {
+	m.mu.Lock()
+	s := m.sandboxes.all[id]
+	m.mu.Unlock()
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	unexpected := s.phase == ready
+	s.mu.Unlock()
+	if unexpected {
+		log.L.WithField("id", id).Warn("the process that held the pid namespace of a pod has ended, and with it all in the namespace")
+		m.publish(runtime.ContainerEventType_CONTAINER_STOPPED_EVENT, id, s)
 	}
 }
 

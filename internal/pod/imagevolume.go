@@ -4,51 +4,96 @@ package pod
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/sardine-run/sardine/internal/kernel"
+	"github.com/sardine-run/sardine/internal/image"
 	"github.com/sardine-run/sardine/internal/rootfs"
 )
 
-// openImageVolume returns a detached, read-only mount of an image, or of a directory in it. The image
-// is in use until the container is removed.
-func (c *Container) openImageVolume(ctx context.Context, m *runtime.Mount) (*os.File, error) {
-	view, err := c.manager.Images.Use(ctx, m.Image.Image, c.Sandbox.handler.Snapshotter)
-	if err != nil {
-		return nil, err
+// imageVolumes are the mounts of images, in the order of the config.
+func (c *Container) imageVolumes() []*runtime.Mount {
+	var mounts []*runtime.Mount
+	for _, m := range c.Config.Mounts {
+		if m.GetImage().GetImage() != "" {
+			mounts = append(mounts, m)
+		}
 	}
-	c.mu.Lock()
-	c.volumeViews = append(c.volumeViews, view)
-	c.mu.Unlock()
+	return mounts
+}
+
+// useImageVolumes finds the images that are mounted as volumes, and keeps them until the container is removed. What
+// cannot be mounted is refused here, before the container exists.
+func (c *creation) useImageVolumes(ctx context.Context) error {
+	for _, m := range c.imageVolumes() {
+		view, err := c.manager.Images.Use(ctx, m.Image.Image, c.Sandbox.handler.Snapshotter)
+		if err != nil {
+			return fmt.Errorf("image volume %s: %w", m.ContainerPath, err)
+		}
+		c.volumeViews = append(c.volumeViews, view)
+		c.undo.add(func(context.Context) error { view.Release(); return nil })
+		if m.ImageSubPath == "" {
+			continue
+		}
+		tree, err := c.openImageVolume(view, m, "")
+		if err != nil {
+			return fmt.Errorf("image volume %s: %w", m.ContainerPath, err)
+		}
+		tree.Close()
+	}
+	return nil
+}
+
+// openImageVolume returns a detached, read-only mount of an image, or of a directory in it.
+func (c *Container) openImageVolume(view image.View, m *runtime.Mount, label string) (*os.File, error) {
+	if view == nil {
+		return nil, notFound("image %q", shorten(m.Image.Image))
+	}
 	mounts, err := view.Mounts("", "")
 	if err != nil {
 		return nil, err
 	}
-	fd, err := rootfs.Open(mounts, nil, nil)
+	relabel(&mounts[len(mounts)-1], label)
+	fd, err := c.Sandbox.openMapped(mounts)
 	if err != nil {
 		return nil, err
 	}
-	tree := os.NewFile(uintptr(fd), "image volume")
 	if m.ImageSubPath == "" {
-		return tree, nil
+		return os.NewFile(uintptr(fd), "image volume"), nil
 	}
-	defer tree.Close()
-	return subTree(tree, m.ImageSubPath)
+	defer unix.Close(fd)
+	sub, err := rootfs.SubTree(fd, m.ImageSubPath)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return nil, notFound("image_sub_path: %w", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("image_sub_path: %w", err)
+	}
+	return os.NewFile(uintptr(sub), "image volume"), nil
 }
 
-// subTree is a detached copy of a directory of a detached mount. Before Linux 6.15 the kernel cannot make one.
-func subTree(tree *os.File, path string) (*os.File, error) {
-	dir, err := kernel.OpenInRoot(int(tree.Fd()), path, unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return nil, notFound("image_sub_path %q: %v", shorten(path), err)
+// relabel gives a mount of an image the SELinux label of the container, "" for none. A directory that is bound keeps its
+// own.
+func relabel(m *rootfs.Mount, label string) {
+	if label != "" && m.Type == "overlay" {
+		m.Options = append(append([]string{}, m.Options...), "context="+label)
 	}
-	defer unix.Close(dir)
-	fd, err := kernel.OpenTree(dir, "", false)
-	if err != nil {
-		return nil, err
+}
+
+// openMapped opens mounts with the owners of their files moved into the pod's user namespace, if it has one.
+func (s *Sandbox) openMapped(mounts []rootfs.Mount) (int, error) {
+	u := userNamespace(s.Config)
+	if u == nil {
+		return rootfs.Open(mounts, nil, nil)
 	}
-	return os.NewFile(uintptr(fd), "image volume"), nil
+	own := s.spaces.File(unix.CLONE_NEWUSER)
+	if own == nil {
+		return -1, unready("pod sandbox %s is not ready", s.ID)
+	}
+	users := func(rootfs.Mapping) (int, error) { return int(own.Fd()), nil }
+	return rootfs.Open(mounts, &rootfs.Mapping{UIDs: idMaps(u.Uids), GIDs: idMaps(u.Gids)}, users)
 }

@@ -17,17 +17,16 @@ import (
 // background.
 type layers struct {
 	dir, trash string
-	dropped    chan string
-	done       chan struct{}
-}
 
-const trashQueue = 1024
+	wake, stop chan struct{} // wake has room for one
+	done       chan struct{} // closed when sweep has returned
+}
 
 // openLayers starts to delete what an earlier daemon has dropped.
 func openLayers(dir string) (*layers, error) {
 	l := &layers{
-		dir: filepath.Join(dir, "containers"), trash: filepath.Join(dir, "trash"),
-		dropped: make(chan string, trashQueue), done: make(chan struct{}),
+		dir: filepath.Join(dir, layersDir), trash: filepath.Join(dir, trashDir),
+		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	for _, d := range []string{l.dir, l.trash} {
 		if err := os.MkdirAll(d, 0o711); err != nil {
@@ -38,30 +37,38 @@ func openLayers(dir string) (*layers, error) {
 	return l, nil
 }
 
+// close waits for the directory that is being deleted; the others are the next daemon's.
 func (l *layers) close() {
-	close(l.dropped)
+	close(l.stop)
 	<-l.done
 }
 
 // sweep deletes what is dropped, one after the other.
 func (l *layers) sweep() {
 	defer close(l.done)
-	l.sweepAll()
-	for name := range l.dropped {
-		if err := os.RemoveAll(filepath.Join(l.trash, name)); err != nil {
-			log.L.WithError(err).Warn("delete a writable layer; it is tried again after the next start")
+	for {
+		if err := l.sweepAll(); err != nil {
+			log.L.WithError(err).Warn("delete writable layers; it is tried again with the next one")
+		}
+		select {
+		case <-l.wake:
+		case <-l.stop:
+			return
 		}
 	}
 }
 
-func (l *layers) sweepAll() {
+func (l *layers) sweepAll() error {
 	entries, err := os.ReadDir(l.trash)
 	for _, e := range entries {
-		err = errors.Join(err, os.RemoveAll(filepath.Join(l.trash, e.Name())))
+		select {
+		case <-l.stop:
+			return err
+		default:
+			err = errors.Join(err, os.RemoveAll(filepath.Join(l.trash, e.Name())))
+		}
 	}
-	if err != nil {
-		log.L.WithError(err).Warn("delete writable layers of an earlier run")
-	}
+	return err
 }
 
 // layer is one container's directory.
@@ -106,9 +113,8 @@ func (l *layers) drop(id string) error {
 		return fmt.Errorf("drop the writable layer: %w", err)
 	}
 	select {
-	case l.dropped <- id:
-	default: // the next start finds it
-		log.L.Warnf("%d writable layers wait to be deleted; this one stays until the next start", trashQueue)
+	case l.wake <- struct{}{}:
+	default: // it is about to look anyway
 	}
 	return nil
 }

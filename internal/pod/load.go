@@ -8,21 +8,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/containerd/log"
-	"github.com/opencontainers/selinux/go-selinux"
-	"google.golang.org/protobuf/proto"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
-
-	"github.com/sardine-run/sardine/internal/container"
-	"github.com/sardine-run/sardine/internal/podlog"
-	"github.com/sardine-run/sardine/internal/podspec"
 )
 
 // Load takes over the pods that an earlier daemon has recorded: those that run are watched again, the
 // end of containers that ended meanwhile is noted, and what a crash left half made is removed. Call it
-// once, before anything else. Trouble with one pod is logged and does not keep the others from loading.
+// once, before anything else.
+//
+// What has a record that cannot be read is removed, with a word in the log. An error means that the records
+// could not be looked at: nothing is removed then.
 func (m *Manager) Load(ctx context.Context) error {
 	if err := m.loadAll(ctx, sandboxesDir, m.loadSandbox); err != nil {
 		return err
@@ -35,6 +31,9 @@ func (m *Manager) Load(ctx context.Context) error {
 	return nil
 }
 
+// errDiscard is of what is not worth keeping: it is removed.
+var errDiscard = errors.New("it is removed")
+
 func (m *Manager) loadAll(ctx context.Context, kind string, load func(context.Context, string) error) error {
 	dir := filepath.Join(m.State, kind)
 	entries, err := os.ReadDir(dir)
@@ -42,188 +41,128 @@ func (m *Manager) loadAll(ctx context.Context, kind string, load func(context.Co
 		return fmt.Errorf("pods: %w", err)
 	}
 	for _, e := range entries {
-		if err := load(ctx, e.Name()); err != nil {
-			log.G(ctx).WithError(err).WithField("id", e.Name()).Error("take over " + kind)
+		err := load(ctx, e.Name())
+		if errors.Is(err, errUnreadable) || errors.Is(err, errDiscard) {
+			log.G(ctx).WithError(err).WithField("id", e.Name()).Warnf("take over %s", kind)
+			discard(ctx, filepath.Join(dir, e.Name()))
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("pods: %s %s: %w", kind, e.Name(), err)
 		}
 	}
 	return nil
 }
 
-func (m *Manager) loadSandbox(ctx context.Context, id string) error {
-	s := &Sandbox{ID: id, manager: m, containers: map[string]*Container{}}
-	var r sandboxRecord
-	if err := readRecord(s.dir(), &r); err != nil {
-		// Without a record nothing else of it was made.
-		return errors.Join(ignoreMissing(err), os.RemoveAll(s.dir()))
+// discard removes the record dir. The rest of a pod or container, its process above all, is an orphan then. What cannot be
+// removed is in nobody's way.
+func discard(ctx context.Context, dir string) {
+	if err := os.RemoveAll(dir); err != nil {
+		log.G(ctx).WithError(err).Error("remove what is left of a pod")
 	}
-	s.HandlerName, s.Created, s.phase, s.network, s.labels = r.Handler, r.Created, r.Phase, r.Network, r.Labels
-	s.Config = &runtime.PodSandboxConfig{}
-	if err := proto.Unmarshal(r.Config, s.Config); err != nil {
+}
+
+func (m *Manager) loadSandbox(ctx context.Context, id string) error {
+	s := &Sandbox{ID: id, manager: m, op: newLock(), containers: map[string]*Container{}}
+	if err := s.restore(); err != nil {
 		return err
 	}
-	selinux.ReserveLabel(s.labels.Process)
+	if s.phase == making {
+		return fmt.Errorf("the daemon ended before the pod was made: %w", errDiscard)
+	}
 	var err error
 	if s.handler, err = m.handler(s.HandlerName); err != nil {
 		log.G(ctx).WithError(err).WithField("id", id).Warn("the pod's runtime handler is gone from the configuration; it goes on with the default one")
 		s.handler = m.Handlers[m.DefaultHandler]
 	}
+	if err := m.reserveSandbox(s); err != nil {
+		return fmt.Errorf("%w: %w", errDiscard, err)
+	}
+	m.labels.hold(s.labels.Process)
 	s.openSpaces(ctx)
 	s.holder, _ = m.Containers.Get(holderNamespace, id)
-	if s.phase == making {
-		return errors.Join(s.release(ctx), os.RemoveAll(s.dir()))
-	}
-	if err := m.reserveSandbox(s); err != nil {
-		return err
-	}
 	m.addSandbox(s)
 	return nil
 }
 
-// openSpaces finds the namespaces again. Without them the pod is not ready: the node was rebooted, or
-// somebody has removed the pins.
+// restore reads the record.
+func (s *Sandbox) restore() error {
+	var r sandboxRecord
+	if err := readRecord(s.dir(), &r); err != nil {
+		return err
+	}
+	s.HandlerName, s.Created, s.phase, s.network, s.labels = r.Handler, r.Created, r.Phase, r.Network, r.Labels
+	s.Config = &runtime.PodSandboxConfig{}
+	if err := decode(r.Config, s.Config); err != nil {
+		return err
+	}
+	if r.ID != s.ID || s.Config.Metadata == nil {
+		return fmt.Errorf("%w: it is of another pod %q", errUnreadable, shorten(r.ID))
+	}
+	var err error
+	if s.overhead, err = decodeResources(r.Overhead); err == nil {
+		s.resources, err = decodeResources(r.Resources)
+	}
+	return err
+}
+
+// openSpaces finds the namespaces again. Without them the pod is not ready: somebody has removed the pins, or
+// the daemon ended while it was stopping the pod.
 func (s *Sandbox) openSpaces(ctx context.Context) {
-	set, err := s.manager.spaces.Load(s.ID)
-	s.spaces = set
-	if err == nil || s.phase == stopped {
+	if s.phase == stopped {
+		return
+	}
+	var err error
+	s.spaces, err = s.manager.spaces.Load(s.ID)
+	if err == nil {
 		return
 	}
 	if !errors.Is(err, os.ErrNotExist) {
 		log.G(ctx).WithError(err).WithField("id", s.ID).Error("open the pod's namespaces")
 	}
-	if s.phase == ready {
-		s.phase = stopped
-	}
+	s.phase = stopping
 }
 
-func (m *Manager) loadContainer(ctx context.Context, id string) error {
-	c := &Container{ID: id, manager: m}
-	var r containerRecord
-	if err := readRecord(c.dir(), &r); err != nil {
-		return errors.Join(ignoreMissing(err), m.layers.drop(id), os.RemoveAll(c.dir()))
-	}
-	m.mu.Lock()
-	c.Sandbox = m.sandboxes.all[r.Sandbox]
-	m.mu.Unlock()
-	if c.Sandbox == nil {
-		c.deleteTask(ctx)
-		return errors.Join(fmt.Errorf("its pod sandbox %s is gone: it is removed", r.Sandbox), m.layers.drop(id), os.RemoveAll(c.dir()))
-	}
-	if err := c.restore(&r); err != nil {
-		return err
-	}
-	c.hold(ctx)
-	if err := m.reserveContainer(c); err != nil {
-		return err
-	}
-	c.Sandbox.containers[id] = c
-	m.addContainer(c)
-	return c.resume(ctx)
-}
-
-func (c *Container) restore(r *containerRecord) error {
-	c.Created, c.image, c.stopSignal, c.volumes, c.status = r.Created, r.Image, r.StopSignal, r.Volumes, r.Status
-	c.Config = &runtime.ContainerConfig{}
-	if err := proto.Unmarshal(r.Config, c.Config); err != nil {
-		return err
-	}
-	c.processLabel = r.ProcessLabel
-	selinux.ReserveLabel(c.processLabel)
-	if spec, _, err := c.readSpec(); err == nil {
-		c.resources = podspec.StatusResources(spec).Linux
-	}
-	if c.status.State == Starting || c.status.State == Running {
-		c.ended = make(chan struct{})
-	}
-	var err error
-	c.user, err = decodeUser(r.User)
-	return err
-}
-
-// hold keeps the container's images from garbage collection again.
-func (c *Container) hold(ctx context.Context) {
-	view, err := c.manager.Images.Use(ctx, c.image.ID, c.image.Snapshotter)
-	if err != nil {
-		log.G(ctx).WithError(err).WithField("id", c.ID).Warn("the image of a container is gone; its files stay as long as it runs")
-	}
-	c.view = view
-	for _, m := range c.Config.Mounts {
-		ref := m.GetImage().GetImage()
-		if ref == "" || c.status.State == Created {
-			continue
-		}
-		if v, err := c.manager.Images.Use(ctx, ref, c.image.Snapshotter); err == nil {
-			c.volumeViews = append(c.volumeViews, v)
-		}
-	}
-}
-
-// resume goes on with the container where the earlier daemon stopped.
-func (c *Container) resume(ctx context.Context) error {
-	if c.status.State == Created || c.status.State == Exited {
-		return nil
-	}
-	task, err := c.manager.Containers.Get(Namespace, c.ID)
-	if err != nil {
-		c.closeWith(exitUnknown, reasonUnknown, messageLostRecord)
-		return nil
-	}
-	if task.Status().State == container.Created {
-		c.failStart(ctx, errors.New("the daemon ended while the container was being started"))
-		return nil
-	}
-	c.mu.Lock()
-	c.status.State, c.task = Running, task
-	c.mu.Unlock()
-	if err := c.openLogAgain(); err != nil {
-		log.G(ctx).WithError(err).WithField("id", c.ID).Error("read the container's output again")
-	}
-	if now := task.Status(); now.State == container.Stopped {
-		c.exited(task, now.Exit)
-	}
-	return nil
-}
-
-func (c *Container) closeWith(code int32, reason, message string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.finish(time.Now(), code, reason, message)
-}
-
-func (c *Container) openLogAgain() error {
-	streams := c.streams()
-	l, err := c.manager.Logs.Open(podlog.Config{ID: c.ID, Stdout: streams.Stdout, Stderr: streams.Stderr, Path: c.logPath()})
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	c.log = l
-	c.mu.Unlock()
-	return nil
-}
-
-// dropOrphans removes what no record speaks of: a crash came between two steps.
+// dropOrphans removes what no record speaks of: a crash came between two steps, or the record could not be read.
 func (m *Manager) dropOrphans(ctx context.Context) {
+	errs := m.endOrphans(ctx)
 	ids, err := m.layers.list()
+	errs = append(errs, err)
 	for _, id := range ids {
 		if m.containers.all[id] == nil {
-			err = errors.Join(err, m.layers.drop(id))
-		}
-	}
-	keys, lerr := m.spaces.List()
-	err = errors.Join(err, lerr)
-	for _, key := range keys {
-		if m.sandboxes.all[key] == nil {
-			err = errors.Join(err, m.spaces.Remove(key))
+			errs = append(errs, m.layers.drop(id))
 		}
 	}
 	for _, h := range m.Containers.List(holderNamespace) {
-		if m.sandboxes.all[h.ID()] == nil {
-			err = errors.Join(err, (&Sandbox{ID: h.ID(), manager: m}).endHolder(ctx))
+		if s := m.sandboxes.all[h.ID()]; s == nil || s.phase == stopped {
+			errs = append(errs, (&Sandbox{ID: h.ID(), manager: m}).endHolder(ctx))
 		}
 	}
-	if err != nil {
+	keys, err := m.spaces.List()
+	errs = append(errs, err)
+	for _, key := range keys {
+		if s := m.sandboxes.all[key]; s == nil || s.phase == stopped {
+			errs = append(errs, m.spaces.Remove(key))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
 		log.G(ctx).WithError(err).Error("remove what is left of pods")
 	}
+}
+
+// endOrphans ends the tasks that were started here: they have a writable layer, as none does that was made through
+// containerd's own API.
+func (m *Manager) endOrphans(ctx context.Context) (errs []error) {
+	for _, task := range m.Containers.List(Namespace) {
+		id := task.ID()
+		if m.containers.all[id] != nil {
+			continue
+		}
+		if _, err := os.Stat(m.layers.of(id).dir); err == nil {
+			errs = append(errs, (&Container{ID: id, manager: m}).deleteTask(ctx))
+		}
+	}
+	return errs
 }
 
 // keepNetworks tells the networks which pods there are.

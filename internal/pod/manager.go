@@ -63,10 +63,12 @@ type Manager struct {
 	spaces *nsstore.Store
 	layers *layers
 	events *events
+	labels labels
 
-	background sync.WaitGroup // ends of containers being dealt with
+	background sync.WaitGroup // ends of processes being dealt with
 
-	mu         sync.Mutex
+	mu         sync.Mutex // guards what follows
+	closed     bool
 	sandboxes  index[*Sandbox]
 	containers index[*Container]
 }
@@ -95,21 +97,20 @@ func New(cfg Config) (*Manager, error) {
 	return m, nil
 }
 
-// Close waits for what goes on in the background. Pods run on.
+// Close waits for what goes on in the background. It is called when no method is running any more. Pods run on, and what
+// they print waits for the next daemon.
 func (m *Manager) Close() error {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
 	m.events.close()
 	m.background.Wait()
 	m.layers.close()
-	m.mu.Lock()
-	for _, s := range m.sandboxes.all {
+	for _, s := range m.Sandboxes() {
 		if s.spaces != nil {
 			s.spaces.Close()
 		}
 	}
-	for _, c := range m.containers.all {
-		c.closeLog()
-	}
-	m.mu.Unlock()
 	return m.spaces.Close()
 }
 
@@ -145,7 +146,7 @@ func (m *Manager) Container(id string) (*Container, error) {
 	return m.containers.find(id)
 }
 
-// Containers lists all, in no order.
+// AllContainers lists those of all pods, in no order.
 func (m *Manager) AllContainers() []*Container {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -164,7 +165,10 @@ func (u undo) run(ctx context.Context) error {
 	for i := len(u) - 1; i >= 0; i-- {
 		errs = append(errs, u[i](ctx))
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("clean up: %w", err)
+	}
+	return nil
 }
 
 // linuxMappings are user namespace maps in the runtime spec's terms.

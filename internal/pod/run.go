@@ -9,10 +9,10 @@ import (
 	"os"
 	"time"
 
-	"github.com/opencontainers/selinux/go-selinux"
 	"golang.org/x/sys/unix"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/sardine-run/sardine/internal/fault"
 	"github.com/sardine-run/sardine/internal/network"
 	"github.com/sardine-run/sardine/internal/nri"
 	"github.com/sardine-run/sardine/internal/nsstore"
@@ -38,7 +38,7 @@ func (m *Manager) RunSandbox(ctx context.Context, cfg *runtime.PodSandboxConfig,
 	}
 	r := &running{Sandbox: &Sandbox{
 		ID: newID(), HandlerName: handlerName, Config: cfg, Created: time.Now(),
-		manager: m, handler: handler, phase: making, containers: map[string]*Container{},
+		manager: m, handler: handler, op: newLock(), phase: making, containers: map[string]*Container{},
 	}}
 	if err := m.reserveSandbox(r.Sandbox); err != nil {
 		return nil, err
@@ -57,24 +57,65 @@ func (m *Manager) RunSandbox(ctx context.Context, cfg *runtime.PodSandboxConfig,
 }
 
 func (r *running) make(ctx context.Context, op *nri.Operation) error {
-	for _, step := range []func(context.Context) error{
-		r.label, r.makeDir, r.makeSpaces, r.writeFiles, r.makeHolder, r.attach, r.commit,
-	} {
-		if err := step(ctx); err != nil {
+	tell := func(ctx context.Context) error { return r.tell(ctx, op) }
+	return inOrder(ctx, []step{
+		{r.label, ""},
+		{r.makeDir, fault.RunRecord},
+		{r.makeSpaces, fault.RunSpaces},
+		{r.writeFiles, fault.RunFiles},
+		{r.makeHolder, fault.RunHolder},
+		{r.attach, fault.RunNetwork},
+		{tell, fault.RunPlugins},
+		{r.commit, fault.RunCommit},
+	})
+}
+
+// step is a part of an operation, and the point after it where tests make it fail.
+type step struct {
+	do   func(context.Context) error
+	then fault.Name
+}
+
+// inOrder takes the steps until one fails, or the caller does not wait any more: it is for the caller to undo what was
+// done, so that a client that tries again finds nothing in its way.
+func inOrder(ctx context.Context, steps []step) error {
+	for _, step := range steps {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		err := step.do(ctx)
+		if err == nil && step.then != "" {
+			err = fault.Point(step.then)
+		}
+		if err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// tell shows the pod to NRI plugins.
+func (r *running) tell(ctx context.Context, op *nri.Operation) error {
 	if !op.Active() {
 		return nil
 	}
-	return op.RunPodSandbox(ctx, r.forPlugins())
+	if err := op.RunPodSandbox(ctx, r.forPlugins()); err != nil {
+		return err
+	}
+	r.undo.add(func(ctx context.Context) error {
+		return errors.Join(op.StopPodSandbox(ctx, r.forPlugins()), op.RemovePodSandbox(ctx, r.forPlugins()))
+	})
+	return nil
 }
 
 // label reserves the pod's SELinux labels.
 func (r *running) label(context.Context) (err error) {
-	r.labels.Process, r.labels.Mount, err = r.manager.Specs.PodLabels(r.Config)
-	r.undo.add(func(context.Context) error { selinux.ReleaseLabel(r.labels.Process); return nil })
-	return err
+	if r.labels.Process, r.labels.Mount, err = r.manager.Specs.PodLabels(r.Config); err != nil {
+		return err
+	}
+	r.manager.labels.hold(r.labels.Process)
+	r.undo.add(func(context.Context) error { r.manager.labels.drop(r.labels.Process); return nil })
+	return nil
 }
 
 func (r *running) makeDir(context.Context) error {

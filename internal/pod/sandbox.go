@@ -23,15 +23,18 @@ import (
 
 // phase is where a sandbox is in its life:
 //
-//	making ──▶ ready ──▶ stopped ──▶ (removed)
-//	  │                     ▲
-//	  └──── crash ──────────┘
+//	making ──▶ ready ──▶ stopping ──▶ stopped ──▶ removed
+//
+// One that a crash caught while it was being made is removed by the next daemon, and one whose
+// namespaces are lost is stopping there.
 type phase string
 
 const (
-	making  phase = "making"
-	ready   phase = "ready"
-	stopped phase = "stopped"
+	making   phase = "making"
+	ready    phase = "ready"
+	stopping phase = "stopping" // nothing is started in it any more
+	stopped  phase = "stopped"  // it has neither namespaces nor networks
+	removed  phase = "removed"  // never recorded
 )
 
 // Sandbox is a pod: what its containers share. Its exported fields do not change; its methods may be called
@@ -48,15 +51,15 @@ type Sandbox struct {
 	manager *Manager
 	handler *Handler
 	labels  seLabels
-	spaces  *nsstore.Set
+	spaces  *nsstore.Set         // nil when a later daemon did not find them
+	holder  *container.Container // of a pid namespace that is shared, nil when a later daemon did not find it
 
-	// op serializes stopping and removing. It is taken before mu.
-	op sync.Mutex
+	// op serializes stopping and removing.
+	op lock
 
 	mu         sync.Mutex // guards what follows
 	phase      phase
-	network    *network.Result
-	holder     *container.Container // of the pid namespace, nil without one
+	network    *network.Result // nil without
 	containers map[string]*Container
 	resources  *runtime.LinuxContainerResources // as updated last
 	overhead   *runtime.LinuxContainerResources
@@ -76,13 +79,22 @@ type SandboxStatus struct {
 
 // Status of the sandbox.
 func (s *Sandbox) Status() SandboxStatus {
+	held := s.held()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	status := SandboxStatus{Ready: s.phase == ready && (s.holder == nil || s.holder.Status().State == container.Running)}
+	status := SandboxStatus{Ready: s.phase == ready && held}
 	if s.network != nil {
 		status.Network = *s.network
 	}
 	return status
+}
+
+// held reports whether the pid namespace is there if the pod has one: it ends with its holder.
+func (s *Sandbox) held() bool {
+	if !sharesPID(s.Config) {
+		return true
+	}
+	return s.holder != nil && s.holder.Status().State == container.Running
 }
 
 // Containers lists the containers of the pod, in no order.
@@ -98,11 +110,14 @@ func (s *Sandbox) Containers() []*Container {
 
 // NetNS is a path of the pod's network namespace, valid in the daemon's lifetime; "" when the pod is in
 // the host's or stopped.
-func (s *Sandbox) NetNS() string {
+func (s *Sandbox) NetNS() string { return s.space(unix.CLONE_NEWNET) }
+
+// space is the path of a namespace of the pod, "" without.
+func (s *Sandbox) space(flag uintptr) string {
 	if s.spaces == nil {
 		return ""
 	}
-	return s.spaces.Path(unix.CLONE_NEWNET)
+	return s.spaces.Path(flag)
 }
 
 // NetNSFile is the descriptor behind NetNS, nil when there is none. It stays the pod's.
@@ -145,9 +160,9 @@ func sharesPID(cfg *runtime.PodSandboxConfig) bool {
 // cgroupParent of the pod, "" without.
 func (s *Sandbox) cgroupParent() string { return s.Config.GetLinux().GetCgroupParent() }
 
-// name is unique among the pods of the node.
+// sandboxName is unique among the pods of the node. No part of it has a slash.
 func sandboxName(m *runtime.PodSandboxMetadata) string {
-	return strings.Join([]string{m.GetName(), m.GetNamespace(), m.GetUid(), fmt.Sprint(m.GetAttempt())}, "_")
+	return strings.Join([]string{m.GetNamespace(), m.GetName(), m.GetUid(), fmt.Sprint(m.GetAttempt())}, "/")
 }
 
 // spec is what containers of the pod are told of it.
@@ -161,7 +176,7 @@ func (s *Sandbox) spec() *podspec.Pod {
 		p.SHM = hostSHM
 	}
 	for flag, kind := range namespaceTypes {
-		if path := s.spaces.Path(flag); path != "" {
+		if path := s.space(flag); path != "" {
 			p.Namespaces[kind] = path
 		}
 	}

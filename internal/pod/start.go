@@ -4,17 +4,16 @@ package pod
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"time"
 
 	"github.com/containerd/log"
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/sardine-run/sardine/internal/container"
+	"github.com/sardine-run/sardine/internal/fault"
 	"github.com/sardine-run/sardine/internal/nri"
 	"github.com/sardine-run/sardine/internal/podlog"
 	"github.com/sardine-run/sardine/internal/rootfs"
@@ -32,8 +31,10 @@ func (c *Container) Start(ctx context.Context) error {
 }
 
 func (c *Container) start(ctx context.Context, plugins *nri.Operation) error {
-	c.op.Lock()
-	defer c.op.Unlock()
+	if err := c.op.take(ctx); err != nil {
+		return fmt.Errorf("start container %s: %w", c.ID, err)
+	}
+	defer c.op.release()
 	if err := c.beginStart(); err != nil {
 		return err
 	}
@@ -42,55 +43,90 @@ func (c *Container) start(ctx context.Context, plugins *nri.Operation) error {
 		c.failStart(ctx, err)
 		return fmt.Errorf("start container %s: %w", c.ID, err)
 	}
-	c.mu.Lock()
-	c.status.State, c.task, c.spec = Running, task, nil
-	err = c.save()
-	c.mu.Unlock()
-	if err != nil {
-		log.G(ctx).WithError(err).WithField("id", c.ID).Error("write down that the container runs")
-	}
+	c.runs(ctx, task)
 	c.manager.publish(runtime.ContainerEventType_CONTAINER_STARTED_EVENT, c.ID, c.Sandbox)
 	return nil
 }
 
+// beginStart makes c Starting. Who stops the pod comes before, and c is not started, or after, and waits for c.
 func (c *Container) beginStart() error {
-	if !c.Sandbox.Status().Ready {
-		return unready("pod sandbox %s of container %s is not ready", c.Sandbox.ID, c.ID)
+	s := c.Sandbox
+	held := s.held()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase != ready || !held {
+		return unready("pod sandbox %s of container %s is not ready", s.ID, c.ID)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.removed {
-		return notFound("container %s", c.ID)
+	if c.removing {
+		return unready("container %s is being removed", c.ID)
 	}
 	if c.status.State != Created {
 		return unready("container %s is %s, not created", c.ID, c.status.State)
 	}
-	c.status.State, c.status.Started, c.ended = Starting, time.Now(), make(chan struct{})
-	return c.save()
+	c.status.State, c.status.Started = Starting, time.Now()
+	err := c.save()
+	if err == nil {
+		err = fault.Point(fault.StartRecord)
+	}
+	if err != nil {
+		c.status.State, c.status.Started = Created, time.Time{}
+		return err
+	}
+	c.ended = make(chan struct{})
+	return nil
+}
+
+// runs makes c Running, and sets the limits that were asked for while it was being started.
+func (c *Container) runs(ctx context.Context, task *container.Container) {
+	c.limits.Lock()
+	defer c.limits.Unlock()
+	c.mu.Lock()
+	c.status.State, c.task, c.spec = Running, task, nil
+	pending := c.pending
+	c.pending = nil
+	err := c.save()
+	c.mu.Unlock()
+	if err != nil {
+		log.G(ctx).WithError(err).WithField("id", c.ID).Error("write down that the container runs")
+	}
+	if pending == nil {
+		return
+	}
+	if err := task.Update(pending); err != nil {
+		log.G(ctx).WithError(err).WithField("id", c.ID).Error("limits of a container that was being started")
+	}
 }
 
 // failStart makes c exited because its program could not be run.
 func (c *Container) failStart(ctx context.Context, cause error) {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
-	c.deleteTask(ctx)
+	if err := c.deleteTask(ctx); err != nil {
+		log.G(ctx).WithError(err).WithField("id", c.ID).Error("clear away a container that could not be started; its removal tries again")
+	}
 	c.closeLog()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.finish(time.Now(), exitCannotRun, reasonCannotRun, cause.Error())
+	c.finish(status{Finished: time.Now(), ExitCode: exitCannotRun, Reason: reasonCannotRun, Message: cause.Error()})
+	c.manager.publish(runtime.ContainerEventType_CONTAINER_STOPPED_EVENT, c.ID, c.Sandbox)
 }
 
 // launch makes the task and starts it.
 func (c *Container) launch(ctx context.Context, plugins *nri.Operation) (*container.Container, error) {
+	var task *container.Container
+	return task, inOrder(ctx, []step{
+		{func(context.Context) error { return c.openLog(false) }, fault.StartLog},
+		{func(ctx context.Context) (err error) { task, err = c.makeTask(ctx); return err }, fault.StartTask},
+		{func(ctx context.Context) error { return c.tellStart(ctx, plugins, task) }, fault.StartPlugins},
+		{func(ctx context.Context) error { return task.Start(ctx) }, fault.StartProgram},
+	})
+}
+
+func (c *Container) makeTask(ctx context.Context) (*container.Container, error) {
 	spec, text, err := c.readSpec()
-	if err != nil {
-		return nil, err
+	if err == nil {
+		spec, text, err = c.rejoin(spec, text)
 	}
-	if err := c.openLog(); err != nil {
-		return nil, err
-	}
-	trees, err := c.openTrees(ctx)
-	defer closeTrees(trees)
 	if err != nil {
 		return nil, err
 	}
@@ -98,32 +134,41 @@ func (c *Container) launch(ctx context.Context, plugins *nri.Operation) (*contai
 	if err != nil {
 		return nil, err
 	}
+	trees, err := c.openTrees(spec.Linux.MountLabel)
+	defer closeTrees(trees)
+	if err != nil {
+		return nil, err
+	}
 	handler := c.Sandbox.handler
-	task, err := c.manager.Containers.Create(ctx, &container.Request{
+	return c.manager.Containers.Create(ctx, &container.Request{
 		Namespace: Namespace, ID: c.ID, Spec: text, Parsed: spec, Rootfs: mounts, Trees: trees, Stdio: c.streams(),
 		CgroupDriver: handler.CgroupDriver, NoPivotRoot: handler.NoPivotRoot, NoNewKeyring: handler.NoNewKeyring,
 	})
-	if err != nil {
-		return nil, err
-	}
-	err = c.toPlugins(plugins, func(p *nri.Pod, n *nri.Container) error {
+}
+
+// tellStart asks NRI plugins whether the program may run.
+func (c *Container) tellStart(ctx context.Context, plugins *nri.Operation, task *container.Container) error {
+	return c.toPlugins(plugins, func(p *nri.Pod, n *nri.Container) error {
 		n.Pid = task.Pid()
 		return plugins.StartContainer(ctx, p, n)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return task, task.Start(ctx)
 }
 
 // rootfs is the image with the container's writable layer.
 func (c *Container) rootfs(spec *specs.Spec) ([]rootfs.Mount, error) {
+	if c.view == nil {
+		return nil, unready("the image %s of container %s is gone", c.image.ID, c.ID)
+	}
 	l := c.manager.layers.of(c.ID)
 	mounts, err := c.view.Mounts(l.upper(), l.work())
-	if err != nil || len(mounts) == 0 || userNamespace(c.Sandbox.Config) == nil {
-		return mounts, err
+	if err != nil {
+		return nil, err
 	}
 	root := &mounts[len(mounts)-1]
+	relabel(root, spec.Linux.MountLabel)
+	if userNamespace(c.Sandbox.Config) == nil {
+		return mounts, nil
+	}
 	root.Options = append(append([]string{}, root.Options...),
 		"uidmap="+mapOption(spec.Linux.UIDMappings), "gidmap="+mapOption(spec.Linux.GIDMappings))
 	return mounts, nil
@@ -139,18 +184,18 @@ func mapOption(maps linuxMappings) (text string) {
 	return text
 }
 
-// openLog makes the FIFOs and begins to read them.
-func (c *Container) openLog() error {
+// openLog makes the FIFOs and begins to read them. started says that an earlier daemon has started the container.
+func (c *Container) openLog(started bool) error {
 	streams := c.streams()
 	for _, path := range []string{streams.Stdin, streams.Stdout, streams.Stderr} {
-		if path == "" {
+		if path == "" || started {
 			continue
 		}
-		if err := unix.Mkfifo(path, 0o600); err != nil && !errors.Is(err, unix.EEXIST) {
-			return fmt.Errorf("mkfifo %s: %w", path, err)
+		if err := podlog.MakeFIFO(path); err != nil {
+			return err
 		}
 	}
-	l, err := c.manager.Logs.Open(podlog.Config{ID: c.ID, Stdout: streams.Stdout, Stderr: streams.Stderr, Path: c.logPath()})
+	l, err := c.manager.Logs.Open(podlog.Config{ID: c.ID, Stdout: streams.Stdout, Stderr: streams.Stderr, Path: c.logPath(), Started: started})
 	if err != nil {
 		return fmt.Errorf("log: %w", err)
 	}
@@ -160,8 +205,8 @@ func (c *Container) openLog() error {
 	return nil
 }
 
-// openTrees opens the mounts of the container that are no paths of the host.
-func (c *Container) openTrees(ctx context.Context) (map[string]*os.File, error) {
+// openTrees opens the mounts of the container that are no paths of the host. label is for the files of images.
+func (c *Container) openTrees(label string) (map[string]*os.File, error) {
 	trees := map[string]*os.File{}
 	if security(c.Sandbox.Config).GetNamespaceOptions().GetIpc() != runtime.NamespaceMode_NODE {
 		shm, err := c.Sandbox.spaces.SHM()
@@ -170,11 +215,8 @@ func (c *Container) openTrees(ctx context.Context) (map[string]*os.File, error) 
 		}
 		trees[shmSource] = shm
 	}
-	for _, m := range c.Config.Mounts {
-		if m.GetImage().GetImage() == "" {
-			continue
-		}
-		tree, err := c.openImageVolume(ctx, m)
+	for i, m := range c.imageVolumes() {
+		tree, err := c.openImageVolume(c.volumeViews[i], m, label)
 		if err != nil {
 			return trees, fmt.Errorf("image volume %s: %w", m.ContainerPath, err)
 		}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pod
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// writeSpec keeps the spec for a later daemon, in case this one ends before the container is started.
+func (c *Container) writeSpec(spec *specs.Spec) error {
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return fmt.Errorf("spec of container %s: %w", c.ID, err)
+	}
+	return replaceFile(filepath.Join(c.dir(), specName), text)
+}
+
+// readSpec returns the spec, and its JSON.
+func (c *Container) readSpec() (*specs.Spec, []byte, error) {
+	text, err := os.ReadFile(filepath.Join(c.dir(), specName))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil, notFound("spec of container %s: %w", c.ID, err)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("spec of container %s: %w", c.ID, err)
+	}
+	c.mu.Lock()
+	spec := c.spec
+	c.mu.Unlock()
+	if spec == nil {
+		spec = &specs.Spec{}
+		if err := json.Unmarshal(text, spec); err != nil {
+			return nil, nil, fmt.Errorf("spec of container %s: %w", c.ID, err)
+		}
+	}
+	return spec, text, nil
+}
+
+// rejoin has the spec name the namespaces of the pod as they are named now: a later daemon holds them by
+// other descriptors, and the pid of a target may be another's by now. What NRI plugins have put in their place
+// stays. Returned is the spec with its JSON.
+func (c *Container) rejoin(spec *specs.Spec, text []byte) (*specs.Spec, []byte, error) {
+	now := c.Sandbox.spec().Namespaces
+	target, err := c.targetPID()
+	if err != nil {
+		return nil, nil, err
+	}
+	if target != "" {
+		now[specs.PIDNamespace] = target
+	}
+	changed := *spec
+	if !c.renamed(now) || spec.Linux == nil {
+		return spec, text, nil
+	}
+	linux := *spec.Linux
+	linux.Namespaces = nil
+	for _, ns := range spec.Linux.Namespaces {
+		if ns.Path != "" && ns.Path == c.joined[ns.Type] {
+			if ns.Path = now[ns.Type]; ns.Path == "" {
+				return nil, nil, unready("the %s namespace of pod sandbox %s is gone", ns.Type, c.Sandbox.ID)
+			}
+		}
+		linux.Namespaces = append(linux.Namespaces, ns)
+	}
+	changed.Linux = &linux
+	text, err = json.Marshal(&changed)
+	if err != nil {
+		return nil, nil, fmt.Errorf("spec of container %s: %w", c.ID, err)
+	}
+	return &changed, text, nil
+}
+
+// renamed reports whether a namespace that the spec joins has another path now.
+func (c *Container) renamed(now map[specs.LinuxNamespaceType]string) bool {
+	for kind, path := range c.joined {
+		if now[kind] != path {
+			return true
+		}
+	}
+	return false
+}
