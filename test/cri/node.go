@@ -30,6 +30,7 @@ type Node struct {
 	// alone.
 	Cgroup string
 
+	conn      *grpc.ClientConn
 	addresses string // directory with a file per address in use
 	t         testing.TB
 	pods      int // made so far, to name them
@@ -134,6 +135,7 @@ func (n *Node) connect() {
 		n.t.Fatal(err)
 	}
 	n.t.Cleanup(func() { conn.Close() })
+	n.conn = conn
 	n.Runtime, n.Images = runtime.NewRuntimeServiceClient(conn), runtime.NewImageServiceClient(conn)
 }
 
