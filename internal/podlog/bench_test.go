@@ -56,6 +56,20 @@ func BenchmarkOutput(b *testing.B) {
 	}
 }
 
+// BenchmarkWrites is a program that does not buffer its lines.
+func BenchmarkWrites(b *testing.B) {
+	cfg, opts := benchConfig(b)
+	c := openBox(b, newHub(b, opts), cfg)
+	line := []byte(strings.Repeat("x", 99) + "\n")
+	b.SetBytes(int64(len(line)))
+	for b.Loop() {
+		if _, err := c.stdout.Write(line); err != nil {
+			b.Fatal(err)
+		}
+	}
+	c.drain()
+}
+
 // BenchmarkLine is the way of one line from the program to the file.
 func BenchmarkLine(b *testing.B) {
 	cfg, opts := benchConfig(b)

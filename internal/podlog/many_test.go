@@ -4,7 +4,7 @@ package podlog
 
 import (
 	"fmt"
-	"os"
+	"os/exec"
 	"runtime"
 	"sync"
 	"testing"
@@ -73,31 +73,21 @@ func TestThousandContainers(t *testing.T) {
 // As many containers as there are workers print without end; others are served none the less.
 func TestFairness(t *testing.T) {
 	h := newHub(t, Options{Workers: 2, MaxLine: DefaultMaxLine})
-	stop := make(chan struct{})
-	var noisy sync.WaitGroup
 	for range 4 {
-		b := openBox(t, h, newConfig(t))
-		noise := make([]byte, 64<<10)
-		for i := range noise {
-			noise[i] = "0123456789abcde\n"[i%16]
-		}
-		noisy.Go(func() {
-			for written := 0; ; written += len(noise) {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				b.stdout.Write(noise)
-				if written > 16<<20 {
-					os.Truncate(b.cfg.Path, 0)
-					written = 0
-				}
+		cfg := newConfig(t)
+		cfg.Path = ""
+		b := openBox(t, h, cfg)
+		b.fcntl(unix.F_SETPIPE_SZ, 1<<20) // so that there is always more
+		for range 2 {
+			noise := exec.Command("yes", "") // dearer for the worker than for the program
+			noise.Stdout = b.stdout
+			if err := noise.Start(); err != nil {
+				t.Fatal(err)
 			}
-		})
+			defer noise.Wait()
+			defer noise.Process.Kill()
+		}
 	}
-	defer noisy.Wait()
-	defer close(stop)
 	quiet := openBox(t, h, newConfig(t))
 	for i := range 20 {
 		start := time.Now()
