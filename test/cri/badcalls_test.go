@@ -29,7 +29,9 @@ var (
 	gone = []codes.Code{codes.OK, codes.InvalidArgument}
 	// harmlessly is for what may be taken as it is, or not.
 	harmlessly = []codes.Code{codes.OK, codes.InvalidArgument}
-	untilLeft  = []codes.Code{codes.DeadlineExceeded}
+	// notHere is for what the node would have to have.
+	notHere   = []codes.Code{codes.NotFound, codes.InvalidArgument, codes.FailedPrecondition}
+	untilLeft = []codes.Code{codes.DeadlineExceeded}
 )
 
 // badCalls are all rows, by call.
@@ -155,6 +157,10 @@ var runPodSandbox = []badCall{
 	{"RunPodSandbox", "port too high", podConfig(func(c *runtime.PodSandboxConfig) {
 		c.PortMappings = []*runtime.PortMapping{{ContainerPort: 80, HostPort: 70000}}
 	}), malformed},
+	{"RunPodSandbox", "port repeated", podConfig(func(c *runtime.PodSandboxConfig) {
+		p := &runtime.PortMapping{ContainerPort: 80, HostPort: 8000}
+		c.PortMappings = []*runtime.PortMapping{p, p}
+	}), harmlessly},
 	{"RunPodSandbox", "host IP is none", podConfig(func(c *runtime.PodSandboxConfig) {
 		c.PortMappings = []*runtime.PortMapping{{ContainerPort: 80, HostPort: 8000, HostIp: "../x"}}
 	}), malformed},
@@ -240,25 +246,33 @@ var createContainer = concat(
 		{"CreateContainer", "mount without a source", mounted(&runtime.Mount{ContainerPath: "/x"}), malformed},
 		{"CreateContainer", "propagation unknown", mounted(&runtime.Mount{HostPath: "/tmp", ContainerPath: "/x", Propagation: 99}), malformed},
 		{"CreateContainer", "recursively read-only, but not read-only", mounted(&runtime.Mount{HostPath: "/tmp", ContainerPath: "/x", RecursiveReadOnly: true}), malformed},
-		{"CreateContainer", "unknown image as a volume", mounted(&runtime.Mount{ContainerPath: "/x", Image: &runtime.ImageSpec{Image: "registry.test/none:1"}}), missing},
+		{"CreateContainer", "unknown image as a volume", mounted(&runtime.Mount{ContainerPath: "/x", Readonly: true, Image: &runtime.ImageSpec{Image: "registry.test/none:1"}}), missing},
+		{"CreateContainer", "mounts in one place", containerConfig(func(c *runtime.ContainerConfig) {
+			m := &runtime.Mount{HostPath: "/tmp", ContainerPath: "/x"}
+			c.Mounts = []*runtime.Mount{m, m}
+		}), harmlessly},
+		{"CreateContainer", "environment repeated", containerConfig(func(c *runtime.ContainerConfig) {
+			c.Envs = []*runtime.KeyValue{{Key: "A", Value: []byte("1")}, {Key: "A", Value: []byte("2")}}
+		}), harmlessly},
+		{"CreateContainer", "groups repeated", secured(&runtime.LinuxContainerSecurityContext{SupplementalGroups: []int64{5, 5, 5}}), harmlessly},
 		{"CreateContainer", "device is missing", containerConfig(func(c *runtime.ContainerConfig) {
 			c.Devices = []*runtime.Device{{HostPath: "/dev/nonesuch", ContainerPath: "/dev/x", Permissions: "rw"}}
-		}), refused},
+		}), notHere},
 		{"CreateContainer", "CDI device unknown", containerConfig(func(c *runtime.ContainerConfig) {
 			c.CDIDevices = []*runtime.CDIDevice{{Name: "vendor.com/fish=../.."}}
-		}), refused},
+		}), notHere},
 		{"CreateContainer", "group without a user", secured(&runtime.LinuxContainerSecurityContext{RunAsGroup: &runtime.Int64Value{Value: 5}}), malformed},
 		{"CreateContainer", "user below zero", secured(&runtime.LinuxContainerSecurityContext{RunAsUser: &runtime.Int64Value{Value: -2}}), malformed},
 		{"CreateContainer", "user name unknown", secured(&runtime.LinuxContainerSecurityContext{RunAsUsername: "../nobody"}), refused},
 		{"CreateContainer", "capability unknown", secured(&runtime.LinuxContainerSecurityContext{
 			Capabilities: &runtime.Capability{AddCapabilities: []string{"FISH"}},
-		}), malformed},
+		}), harmlessly},
 		{"CreateContainer", "seccomp profile is missing", secured(&runtime.LinuxContainerSecurityContext{
 			Seccomp: &runtime.SecurityProfile{ProfileType: runtime.SecurityProfile_Localhost, LocalhostRef: "/nonesuch/../x"},
-		}), refused},
+		}), notHere},
 		{"CreateContainer", "seccomp profile is none", secured(&runtime.LinuxContainerSecurityContext{
 			Seccomp: &runtime.SecurityProfile{ProfileType: runtime.SecurityProfile_Localhost, LocalhostRef: "/etc/passwd"},
-		}), malformed},
+		}), notHere},
 		{"CreateContainer", "pid namespace of an unknown target", secured(&runtime.LinuxContainerSecurityContext{
 			NamespaceOptions: &runtime.NamespaceOption{Pid: runtime.NamespaceMode_TARGET, TargetId: "../1"},
 		}), refused},
@@ -364,8 +378,8 @@ func named(image string) *runtime.ImageSpec { return &runtime.ImageSpec{Image: i
 func pull(image string) proto.Message { return &runtime.PullImageRequest{Image: named(image)} }
 
 var imageCalls = []badCall{
-	{"ListImages", "filter", fixed(&runtime.ListImagesRequest{Filter: &runtime.ImageFilter{Image: named("../..")}}), ok},
-	{"StreamImages", "filter", fixed(&runtime.StreamImagesRequest{Filter: &runtime.ImageFilter{Image: named("../..")}}), ok},
+	{"ListImages", "filter", fixed(&runtime.ListImagesRequest{Filter: &runtime.ImageFilter{Image: named("../..")}}), harmlessly},
+	{"StreamImages", "filter", fixed(&runtime.StreamImagesRequest{Filter: &runtime.ImageFilter{Image: named("../..")}}), harmlessly},
 	{"ImageStatus", "no image", fixed(&runtime.ImageStatusRequest{}), harmlessly},
 	{"ImageStatus", "unknown", fixed(&runtime.ImageStatusRequest{Image: named("registry.test/none:1")}), ok},
 	{"ImageStatus", "path", fixed(&runtime.ImageStatusRequest{Image: named("../../etc/passwd")}), harmlessly},

@@ -12,6 +12,9 @@ import (
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
+// lines returns the lines of a text that are not empty.
+func lines(text string) []string { return strings.Fields(text) }
+
 func itoa(n int) string { return strconv.Itoa(n) }
 
 // pidOf returns the pid of a container's program, from the verbose status.
