@@ -48,7 +48,8 @@ func (d *Daemon) idleMayHave(l testnode.Leak) bool {
 		return l.Name == "/sys/fs/cgroup" || l.Name == "anon_inode:bpf-link" || l.Name == "anon_inode:bpf-prog" ||
 			strings.HasPrefix(l.Name, d.Root) && strings.HasSuffix(l.Name, ".db")
 	case "cgroup", "file":
-		return filepath.Base(l.Name) == d.Namespace
+		name := filepath.Base(l.Name)
+		return name == d.Namespace || d.settings.cri && name == "k8s.io"
 	}
 	return false
 }
