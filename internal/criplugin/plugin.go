@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	containers "github.com/containerd/containerd/api/services/containers/v1"
+	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/v2/plugins"
 	"github.com/containerd/containerd/v2/plugins/services"
 	"github.com/containerd/log"
@@ -29,6 +30,7 @@ var (
 	podSandboxURI = uri(plugins.PodSandboxPlugin, "podsandbox")
 	nriURI        = uri(plugins.NRIApiPlugin, "nri")
 	containersURI = uri(plugins.ServicePlugin, services.ContainersService)
+	tasksURI      = uri(plugins.ServicePlugin, services.TasksService)
 )
 
 func uri(t plugin.Type, id string) string { return t.String() + "." + id }
@@ -65,9 +67,11 @@ func Take(registrations []plugin.Registration, version string) error {
 			r.InitFn = func(*plugin.InitContext) (any, error) { return nil, plugin.ErrSkipPlugin }
 		case containersURI:
 			r.InitFn = a.initContainers
+		case tasksURI:
+			r.InitFn = a.initTasks
 		}
 	}
-	for _, name := range []string{serverURI, runtimeURI, imagesURI, podSandboxURI, nriURI, containersURI} {
+	for _, name := range []string{serverURI, runtimeURI, imagesURI, podSandboxURI, nriURI, containersURI, tasksURI} {
 		if _, ok := a.stock[name]; !ok {
 			return fmt.Errorf("containerd registered no plugin %s", name)
 		}
@@ -117,6 +121,19 @@ func (a *assembly) initContainers(ic *plugin.InitContext) (any, error) {
 		return nil, fmt.Errorf("containerd's containers service is a %T", instance)
 	}
 	return &containersView{ContainersClient: client, pods: &a.pods}, nil
+}
+
+// initTasks makes containerd's tasks service, with the containers of pods in it.
+func (a *assembly) initTasks(ic *plugin.InitContext) (any, error) {
+	instance, err := a.stock[tasksURI].InitFn(ic)
+	if err != nil {
+		return nil, err
+	}
+	client, ok := instance.(tasks.TasksClient)
+	if !ok {
+		return nil, fmt.Errorf("containerd's tasks service is a %T", instance)
+	}
+	return &tasksView{TasksClient: client, containers: &containersView{pods: &a.pods}}, nil
 }
 
 func (a *assembly) runtimeSettings() (*runtimeSettings, error) {

@@ -60,7 +60,7 @@ func (x *index[T]) find(id string) (T, error) {
 // reserve keeps name for id.
 func (x *index[T]) reserve(name, id string) error {
 	if owner, taken := x.names[name]; taken {
-		return fmt.Errorf("%s: the name %q is in use by %s: %w", x.what, shorten(name), owner, errdefs.ErrAlreadyExists)
+		return fmt.Errorf("%s: the name %q is reserved for %s: %w", x.what, shorten(name), owner, errdefs.ErrAlreadyExists)
 	}
 	x.names[name] = id
 	return nil

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sardine-run/sardine/internal/testnode"
 )
@@ -24,7 +25,7 @@ func TestPodsNeverWaitForADisk(t *testing.T) {
 	n := StartNode(t)
 	n.Pull(Busybox)
 	trace := n.traceSyncs()
-	seen := 0
+	seen := quiet(n, trace)
 	for i := range diskPods {
 		pod := n.RunPod()
 		id := pod.Run("c", Forever)
@@ -43,6 +44,20 @@ func TestPodsNeverWaitForADisk(t *testing.T) {
 	if len(trace()) == seen {
 		t.Error("the tracer saw no call while an image was pulled: it does not work")
 	}
+}
+
+// quiet waits until the garbage of the pull is collected: for two seconds without a call. It returns
+// the number of calls so far.
+func quiet(n *Node, trace func() []string) int {
+	n.t.Helper()
+	seen, since := 0, time.Now()
+	n.Eventually("the daemon is done with the pull", func() bool {
+		if now := len(trace()); now != seen {
+			seen, since = now, time.Now()
+		}
+		return time.Since(since) > 2*time.Second
+	})
+	return seen
 }
 
 // traceSyncs attaches strace(1) to the daemon until the test ends. The function
