@@ -3,10 +3,14 @@
 package image_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/opencontainers/image-spec/identity"
 
 	"github.com/sardine-run/sardine/internal/image"
 	"github.com/sardine-run/sardine/internal/image/imagetest"
@@ -84,4 +88,15 @@ func twoLayers(t testing.TB) v1.Image {
 		imagetest.Layer(t, imagetest.File{Name: "etc/"}, imagetest.File{Name: "etc/passwd", Data: "root:x:0:0::/:/bin/sh\n"},
 			imagetest.File{Name: "gone", Data: "x"}, imagetest.File{Name: "dir/"}, imagetest.File{Name: "dir/old"}),
 		imagetest.Layer(t, imagetest.File{Name: ".wh.gone"}, imagetest.File{Name: "dir/.wh..wh..opq"}, imagetest.File{Name: "dir/new", Data: "n"}))
+}
+
+func chainID(img *image.Image) string {
+	return strings.TrimPrefix(identity.ChainID(img.Config.RootFS.DiffIDs).String(), "sha256:")
+}
+
+// plainResolver asks a registry without TLS, as ctr --plain-http does.
+func plainResolver(host string) remotes.Resolver {
+	return docker.NewResolver(docker.ResolverOptions{Hosts: docker.ConfigureDefaultRegistries(docker.WithPlainHTTP(func(h string) (bool, error) {
+		return h == host, nil
+	}))})
 }

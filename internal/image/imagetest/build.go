@@ -25,6 +25,8 @@ type File struct {
 	Type     byte
 	Mode     int64
 	UID, GID int
+	Major    int64 // of a device
+	Minor    int64
 	Xattrs   map[string]string
 }
 
@@ -56,6 +58,7 @@ func Layer(t testing.TB, files ...File) v1.Layer {
 func header(f File) *tar.Header {
 	h := &tar.Header{
 		Name: f.Name, Linkname: f.Link, Typeflag: f.Type, Mode: f.Mode, Uid: f.UID, Gid: f.GID, Size: int64(len(f.Data)),
+		Devmajor: f.Major, Devminor: f.Minor,
 		PAXRecords: map[string]string{},
 	}
 	if h.Typeflag == 0 {
