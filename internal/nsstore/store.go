@@ -37,15 +37,23 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
-	if mounted {
-		s.mnt, err = os.Open(s.pin())
+	if !mounted {
+		if err := s.makeNamespace(); err != nil {
+			return err
+		}
+	}
+	s.mnt, err = os.Open(s.pin())
+	return err
+}
+
+func (s *Store) makeNamespace() (err error) {
+	var ns *os.File
+	kernel.OnThread(func() { ns, err = newMountNamespace(s.dir) })
+	if err != nil {
 		return err
 	}
-	kernel.OnThread(func() { s.mnt, err = newMountNamespace(s.dir) })
-	if err == nil {
-		err = bindFile(s.mnt, s.pin())
-	}
-	return err
+	defer ns.Close()
+	return bindFile(ns, s.pin())
 }
 
 func (s *Store) pin() string { return filepath.Join(s.dir, "mnt") }

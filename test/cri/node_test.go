@@ -28,7 +28,7 @@ func TestHundredPods(t *testing.T) {
 	if helpers := n.helpers(); len(helpers) > 0 {
 		t.Errorf("helper processes run: %v", helpers)
 	}
-	if after := mounts(t, n.PID()); after != before {
+	if after := mounts(t, n.PID()); after > before { // others may unmount theirs meanwhile
 		t.Errorf("the node's table of mounts grew from %d to %d lines", before, after)
 	}
 	for _, id := range containers {
