@@ -104,7 +104,7 @@ func (n *Node) firstPod() (pod, container string) {
 	n.MustCrictl("start", container)
 	n.crictlWants([]string{"ps", "--label", "fish=sardine"}, container[:13], "Running")
 	n.crictlFails([]string{"start", container}, "start")
-	n.crictlFails([]string{"runp", podFile}, "first_by-hand")
+	n.crictlFails([]string{"runp", podFile}, "is reserved for")
 	return pod, container
 }
 
