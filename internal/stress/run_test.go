@@ -52,6 +52,9 @@ func eachStarted(t *testing.T, start func(ctx context.Context, binary, extraPath
 				t.Fatal(err)
 			}
 			t.Cleanup(func() {
+				if t.Failed() {
+					t.Logf("the end of the daemon's log:\n%s", daemon.LogTail(80))
+				}
 				if err := daemon.Stop(); err != nil {
 					t.Error(err)
 				}
