@@ -22,6 +22,8 @@ type Image struct {
 	Snapshotter    string // for which it was pulled, "" for the default one
 	RuntimeHandler string // for whose platform it is, "" for the node's own
 	Config         ocispec.Image
+
+	chain digest.Digest // of the layers
 }
 
 // Finder finds images for containers. *Images implements it.

@@ -44,9 +44,12 @@ func (i *Images) followOnce(first *bool) error {
 	defer cancel()
 	envelopes, errs := i.events.Subscribe(ctx, imageEvents)
 	err := i.load(ctx)
+	i.failed.Store(nil)
+	if err != nil {
+		i.failed.Store(&err)
+	}
 	if *first {
 		*first = false
-		i.failed = err
 		close(i.ready)
 	}
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
@@ -59,7 +60,7 @@ type Images struct {
 	usage     *usage
 	refreshes sync.Mutex // held from reading a name to remembering it
 	ready     chan struct{}
-	failed    error // of the first load; read after ready was closed
+	failed    atomic.Pointer[error] // why the images could not be read; nil when they were
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -152,7 +153,10 @@ func (i *Images) snapshotter(name string) (snapshots.Snapshotter, error) {
 func (i *Images) loaded(ctx context.Context) error {
 	select {
 	case <-i.ready:
-		return i.failed
+		if err := i.failed.Load(); err != nil {
+			return fmt.Errorf("%w: %w", *err, errdefs.ErrUnavailable)
+		}
+		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("reading the node's images: %w", ctx.Err())
 	case <-i.ctx.Done():

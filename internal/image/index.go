@@ -144,7 +144,7 @@ func (x *index) show(id digest.Digest) {
 }
 
 func (f facts) image() *Image {
-	return &Image{ID: f.id.String(), Size: f.size, Config: f.config, RuntimeHandler: f.handler}
+	return &Image{ID: f.id.String(), Size: f.size, Config: f.config, RuntimeHandler: f.handler, chain: f.chain}
 }
 
 func (x *index) list() []*Image {

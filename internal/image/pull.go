@@ -4,6 +4,7 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -91,7 +92,7 @@ func (i *Images) pull(ctx context.Context, named reference.Named, t target, auth
 // other runtimes can use, nothing is to be done.
 func (i *Images) prepare(ctx context.Context, id, snapshotter string) error {
 	view, err := i.Use(ctx, id, snapshotter)
-	if errdefs.IsNotImplemented(err) {
+	if errors.Is(err, errUnsuited) {
 		return nil
 	}
 	if err != nil {

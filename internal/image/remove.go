@@ -9,7 +9,6 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/identity"
 )
 
 // Remove takes all names from the image that ref, an id or any of its names, stands for,
@@ -25,15 +24,14 @@ func (i *Images) Remove(ctx context.Context, ref string) error {
 	}
 	ctx, cancel := i.scoped(ctx)
 	defer cancel()
-	chain := identity.ChainID(img.Config.RootFS.DiffIDs)
 	names := i.index.namesOf(digest.Digest(img.ID))
 	for n, name := range names {
 		last := n == len(names)-1
-		if err := i.removeName(ctx, name, last && !i.views.holdsIdle(chain)); err != nil {
+		if err := i.removeName(ctx, name, last && !i.views.holdsIdle(img.chain)); err != nil {
 			return fmt.Errorf("remove image %s: %w", img.ID, err)
 		}
 	}
-	for _, l := range i.views.idleOf(chain) {
+	for _, l := range i.views.idleOf(img.chain) {
 		i.views.delete(ctx, l)
 	}
 	return nil

@@ -38,9 +38,11 @@ func shapeOf(mounts []mount.Mount, snapshotter string) (shape, error) {
 	return shape{}, unsuited(snapshotter, "a mount of type "+m.Type)
 }
 
+// errUnsuited is of a snapshotter whose views cannot be used for containers of ours.
+var errUnsuited = fmt.Errorf("only overlays and directories can be used: %w", errdefs.ErrNotImplemented)
+
 func unsuited(snapshotter, what string) error {
-	return fmt.Errorf("snapshotter %s gives %s for the layers of an image, only overlays and directories can be used: %w",
-		snapshotter, what, errdefs.ErrNotImplemented)
+	return fmt.Errorf("snapshotter %s gives %s for the layers of an image: %w", snapshotter, what, errUnsuited)
 }
 
 func overlayShape(m mount.Mount, snapshotter string) (shape, error) {

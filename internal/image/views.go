@@ -4,6 +4,7 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -11,7 +12,6 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/identity"
 
 	"github.com/sardine-run/sardine/internal/kernel"
 )
@@ -25,7 +25,8 @@ type views struct {
 
 	mu         sync.Mutex
 	kept       map[layersKey]*layers
-	reconciled bool // the users of an earlier daemon's views are known
+	reconciled bool             // the users of an earlier daemon's views are known
+	unsuited   map[string]error // snapshotters whose views cannot be used
 }
 
 type layersKey struct {
@@ -49,7 +50,7 @@ type layers struct {
 
 func newViews(i *Images, features *kernel.Features) *views {
 	has := func() bool { return features != nil && features.Has(kernel.FeatureOverlayVolatile) }
-	return &views{images: i, volatile: sync.OnceValue(has), kept: map[layersKey]*layers{}}
+	return &views{images: i, volatile: sync.OnceValue(has), kept: map[layersKey]*layers{}, unsuited: map[string]error{}}
 }
 
 func newLayers(key layersKey) *layers {
@@ -58,7 +59,7 @@ func newLayers(key layersKey) *layers {
 
 // acquire makes use of the layers of an image, and makes them ready if they are not.
 func (v *views) acquire(ctx context.Context, img *Image, snapshotter string) (*layers, error) {
-	key := layersKey{snapshotter: snapshotter, chain: identity.ChainID(img.Config.RootFS.DiffIDs)}
+	key := layersKey{snapshotter: snapshotter, chain: img.chain}
 	v.mu.Lock()
 	l := v.kept[key]
 	if l == nil {
@@ -128,10 +129,10 @@ func (v *views) makeReady(ctx context.Context, l *layers, img *Image) error {
 		return fmt.Errorf("waiting for the layers: %w", context.Cause(ctx))
 	}
 	v.mu.Lock()
-	done, ready := l.holds(img.ID), l.ready
+	done, ready, unsuited := l.holds(img.ID), l.ready, v.unsuited[l.key.snapshotter]
 	v.mu.Unlock()
-	if done {
-		return nil
+	if done || unsuited != nil {
+		return unsuited
 	}
 	s := l.shape
 	var err error
@@ -141,11 +142,14 @@ func (v *views) makeReady(ctx context.Context, l *layers, img *Image) error {
 	if err == nil {
 		err = v.images.protectConfig(ctx, l.key, img.ID)
 	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if errors.Is(err, errUnsuited) {
+		v.unsuited[l.key.snapshotter] = err
+	}
 	if err != nil {
 		return err
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	l.shape, l.ready = s, true
 	l.configs[img.ID] = withoutNames(img)
 	return nil
@@ -153,7 +157,7 @@ func (v *views) makeReady(ctx context.Context, l *layers, img *Image) error {
 
 // withoutNames is what is known of an image when its names are gone.
 func withoutNames(img *Image) *Image {
-	return &Image{ID: img.ID, Size: img.Size, Config: img.Config, RuntimeHandler: img.RuntimeHandler}
+	return &Image{ID: img.ID, Size: img.Size, Config: img.Config, RuntimeHandler: img.RuntimeHandler, chain: img.chain}
 }
 
 // delete takes layers that nobody needs off the disk, and waits until that is done.
@@ -201,11 +205,10 @@ func (v *views) withSnapshotter(img *Image) *Image {
 	if len(names) == 1 {
 		return img
 	}
-	chain := identity.ChainID(img.Config.RootFS.DiffIDs)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for n, name := range names {
-		if l := v.kept[layersKey{name, chain}]; l == nil || !l.ready {
+		if l := v.kept[layersKey{name, img.chain}]; l == nil || !l.ready {
 			continue
 		}
 		if n == 0 {

@@ -146,7 +146,7 @@ func missingDirectory(m Mount) error {
 }
 
 func joinLayers(layers []string) string {
-	escape := strings.NewReplacer(`\`, `\\`, `:`, `\:`)
+	escape := strings.NewReplacer(`\`, `\\`, `:`, `\:`, `,`, `\,`)
 	escaped := make([]string, len(layers))
 	for i, l := range layers {
 		escaped[i] = escape.Replace(l)

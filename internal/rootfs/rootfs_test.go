@@ -110,6 +110,39 @@ func TestOverlayWithoutLayerOption(t *testing.T) {
 	}
 }
 
+// What separates layers and options is escaped in every directory, on both ways.
+func TestAwkwardDirectories(t *testing.T) {
+	needRoot(t)
+	escape := strings.NewReplacer(`\`, `\\`, `:`, `\:`, `,`, `\,`).Replace
+	dir := t.TempDir()
+	options := make([]string, 0, 3)
+	for key, name := range map[string]string{"lowerdir": `a:b,c\d`, "upperdir": `u:,\`, "workdir": `w,:\\x`} {
+		path := filepath.Join(dir, name)
+		if err := os.Mkdir(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, `a:b,c\d`, "file"), nil, 0o644); key == "lowerdir" && err != nil {
+			t.Fatal(err)
+		}
+		options = append(options, key+"="+escape(path))
+	}
+	m := Mount{Type: "overlay", Source: "overlay", Options: options}
+	for name, open := range map[string]func() (int, error){
+		"by layer": func() (int, error) { return overlayByLayer(m) },
+		"by mount": func() (int, error) { return inNamespace(func() (int, error) { return overlayByMount(m) }) },
+	} {
+		tree, err := open()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if n := entries(t, tree); n != 1 {
+			t.Errorf("%s: %d files", name, n)
+		}
+		unix.Close(tree)
+	}
+}
+
 func TestBind(t *testing.T) {
 	needRoot(t)
 	dir := t.TempDir()
