@@ -5,6 +5,9 @@ package fault
 // Name is a step that can be made to fail.
 type Name string
 
+// Kill is what a point is armed with to end the process as kill -9 does.
+const Kill = "KILL"
+
 // The steps of creating a container, in order.
 const (
 	CreateBundle Name = "container.create.bundle" // its directory exists, with config.json

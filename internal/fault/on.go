@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 )
 
 // Enabled reports whether points can be armed in this build.
@@ -18,6 +19,10 @@ const Enabled = true
 func Point(name Name) error {
 	for entry := range strings.SplitSeq(os.Getenv("SARDINE_FAULTS"), ",") {
 		if armed, text, ok := strings.Cut(entry, "="); ok && Name(armed) == name {
+			if text == Kill {
+				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+				select {} // it does not come back from that
+			}
 			return fmt.Errorf("fault %s: %s", name, text)
 		}
 	}

@@ -5,7 +5,6 @@ package pod
 import (
 	"fmt"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -219,9 +218,10 @@ func (c *Container) streams() stdio.Config {
 	return cfg
 }
 
-// containerName is unique among the containers of the node: the pod is part of it. No part of it has a slash.
+// containerName is unique among the containers of the node: the pod is part of it.
 func containerName(m *runtime.ContainerMetadata, s *Sandbox) string {
-	return strings.Join([]string{sandboxName(s.Config.Metadata), m.GetName(), fmt.Sprint(m.GetAttempt())}, "/")
+	pod := s.Config.GetMetadata()
+	return joinName(m.GetName(), pod.GetName(), pod.GetNamespace(), pod.GetUid(), fmt.Sprint(pod.GetAttempt()), fmt.Sprint(m.GetAttempt()))
 }
 
 func (c *Container) closeLog() {

@@ -160,10 +160,20 @@ func sharesPID(cfg *runtime.PodSandboxConfig) bool {
 // cgroupParent of the pod, "" without.
 func (s *Sandbox) cgroupParent() string { return s.Config.GetLinux().GetCgroupParent() }
 
-// sandboxName is unique among the pods of the node. No part of it has a slash.
+// sandboxName is unique among the pods of the node, and what messages call the pod.
 func sandboxName(m *runtime.PodSandboxMetadata) string {
-	return strings.Join([]string{m.GetNamespace(), m.GetName(), m.GetUid(), fmt.Sprint(m.GetAttempt())}, "/")
+	return joinName(m.GetName(), m.GetNamespace(), m.GetUid(), fmt.Sprint(m.GetAttempt()))
 }
+
+// joinName is one name of several, in containerd's way but without two names that are the same.
+func joinName(parts ...string) string {
+	for i, p := range parts {
+		parts[i] = separators.Replace(p)
+	}
+	return strings.Join(parts, "_")
+}
+
+var separators = strings.NewReplacer("%", "%25", "_", "%5f")
 
 // spec is what containers of the pod are told of it.
 func (s *Sandbox) spec() *podspec.Pod {
