@@ -23,8 +23,8 @@ func (r *Router) GetContainerEvents(req *runtime.GetEventsRequest, out grpc.Serv
 			cancel()
 		}()
 	}
-	err := <-errs
-	<-errs
+	// The first one that ends says why; the other one is cancelled then.
+	err, _ := <-errs, <-errs
 	return err
 }
 
