@@ -108,7 +108,7 @@ func (i *Images) fetch(ctx context.Context, named reference.Named, t target, aut
 	defer cancel(nil)
 	p := newProgress(i.settings.stall, cancel)
 	defer p.stop()
-	var resolver remotes.Resolver = i.settings.resolver(ctx, reference.Domain(named), auth, p.instrument)
+	resolver := i.settings.resolver(ctx, reference.Domain(named), auth, p.instrument)
 	if len(i.verifiers) > 0 {
 		resolver = verified{resolver, i.verifiers}
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -325,24 +326,25 @@ func TestCorruptLayer(t *testing.T) {
 
 func TestIndex(t *testing.T) {
 	f := newFixture(t, func(c *image.Config) {
-		c.RuntimePlatforms = map[string]image.Platform{"arm": {Platform: "linux/arm64", Snapshotter: "native"}, "nat": {Snapshotter: "native"}}
+		c.RuntimePlatforms = map[string]image.Platform{"risc": {Platform: "linux/riscv64", Snapshotter: "native"}, "nat": {Snapshotter: "native"}}
 	})
 	layer := func(arch string) v1.Layer { return imagetest.Layer(t, imagetest.File{Name: "arch", Data: arch}) }
-	amd := imagetest.ImageFor(t, "amd64", v1.Config{}, layer("amd64"))
-	arm := imagetest.ImageFor(t, "arm64", v1.Config{}, layer("arm64"))
-	ref := f.Registry.PushIndex(t, "multi:1", imagetest.Index(t, map[string]v1.Image{"s390x": imagetest.ImageFor(t, "s390x", v1.Config{}, layer("s390x")), "arm64": arm, "amd64": amd}))
-	if id := f.pull(t, ref); id != imagetest.ID(t, amd) {
+	own := imagetest.ImageFor(t, runtime.GOARCH, v1.Config{}, layer("own"))
+	risc := imagetest.ImageFor(t, "riscv64", v1.Config{}, layer("riscv64"))
+	mips := imagetest.ImageFor(t, "mips64le", v1.Config{}, layer("mips64le"))
+	ref := f.Registry.PushIndex(t, "multi:1", imagetest.Index(t, map[string]v1.Image{"mips64le": mips, "riscv64": risc, runtime.GOARCH: own}))
+	if id := f.pull(t, ref); id != imagetest.ID(t, own) {
 		t.Errorf("own platform: %s", id)
 	}
-	id, err := f.Pull(t.Context(), ref, image.PullOptions{RuntimeHandler: "arm"})
-	if err != nil || id != imagetest.ID(t, arm) {
-		t.Fatalf("arm64: %s, %v", id, err)
+	id, err := f.Pull(t.Context(), ref, image.PullOptions{RuntimeHandler: "risc"})
+	if err != nil || id != imagetest.ID(t, risc) {
+		t.Fatalf("riscv64: %s, %v", id, err)
 	}
-	got, err := f.ResolveFor(t.Context(), ref, "arm")
-	if err != nil || got.ID != id || got.RuntimeHandler != "arm" || got.Snapshotter != "native" {
+	got, err := f.ResolveFor(t.Context(), ref, "risc")
+	if err != nil || got.ID != id || got.RuntimeHandler != "risc" || got.Snapshotter != "native" {
 		t.Errorf("for the handler: %+v, %v", got, err)
 	}
-	if got, err := f.Resolve(t.Context(), ref); err != nil || got.ID != imagetest.ID(t, amd) || got.RuntimeHandler != "" {
+	if got, err := f.Resolve(t.Context(), ref); err != nil || got.ID != imagetest.ID(t, own) || got.RuntimeHandler != "" {
 		t.Errorf("without: %+v, %v", got, err)
 	}
 	f.restart(t)
@@ -351,7 +353,7 @@ func TestIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer view.Release()
-	if data, err := view.ReadFile("/arch"); err != nil || string(data) != "arm64" {
+	if data, err := view.ReadFile("/arch"); err != nil || string(data) != "riscv64" {
 		t.Errorf("%q, %v", data, err)
 	}
 	if list, err := f.List(t.Context()); err != nil || len(list) != 2 {
@@ -361,8 +363,8 @@ func TestIndex(t *testing.T) {
 
 func TestNoSuchPlatform(t *testing.T) {
 	f := newFixture(t)
-	other := imagetest.ImageFor(t, "s390x", v1.Config{}, imagetest.Layer(t, imagetest.File{Name: "x"}))
-	ref := f.Registry.PushIndex(t, "multi:1", imagetest.Index(t, map[string]v1.Image{"s390x": other}))
+	other := imagetest.ImageFor(t, "mips64le", v1.Config{}, imagetest.Layer(t, imagetest.File{Name: "x"}))
+	ref := f.Registry.PushIndex(t, "multi:1", imagetest.Index(t, map[string]v1.Image{"mips64le": other}))
 	if _, err := f.Pull(t.Context(), ref, image.PullOptions{}); !errdefs.IsNotFound(err) {
 		t.Errorf("%v", err)
 	}
