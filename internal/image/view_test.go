@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -321,7 +322,7 @@ func TestNoDiskInAContainersLife(t *testing.T) {
 	f := newFixture(t)
 	id := f.pull(t, f.Registry.Push(t, "two:1", twoLayers(t)))
 	for _, when := range []string{"after the pull", "after a restart"} {
-		before := f.Databases(t)
+		before := f.settled(t)
 		for range 20 {
 			view := f.use(t, id, "")
 			upper, work := directories(t, t.TempDir())
@@ -338,6 +339,19 @@ func TestNoDiskInAContainersLife(t *testing.T) {
 		}
 		f.restart(t)
 	}
+}
+
+// settled waits for containerd's garbage collector, which runs once after the start.
+func (f *fixture) settled(t testing.TB) map[string][]byte {
+	t.Helper()
+	last := f.Databases(t)
+	eventually(t, "nobody writes", func() bool {
+		time.Sleep(300 * time.Millisecond)
+		before := last
+		last = f.Databases(t)
+		return maps.EqualFunc(before, last, bytes.Equal)
+	})
+	return last
 }
 
 func TestRemove(t *testing.T) {
