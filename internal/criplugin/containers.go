@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"sync/atomic"
 
 	api "github.com/containerd/containerd/api/services/containers/v1"
@@ -31,6 +32,8 @@ const specType = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
 type containersView struct {
 	api.ContainersClient
 	pods *atomic.Pointer[pod.Manager] // nil until the CRI server is there
+	// stock says that containerd's own CRI server is there too. It takes what has its label for its own.
+	stock *atomic.Bool
 }
 
 // ours returns the container id of a pod, nil when there is none.
@@ -48,7 +51,7 @@ func (v *containersView) ours(ctx context.Context, id string) *pod.Container {
 
 func (v *containersView) Get(ctx context.Context, req *api.GetContainerRequest, opts ...grpc.CallOption) (*api.GetContainerResponse, error) {
 	if c := v.ours(ctx, req.ID); c != nil {
-		record, err := containerRecord(c)
+		record, err := v.record(c)
 		return &api.GetContainerResponse{Container: record}, errgrpc.ToGRPC(err)
 	}
 	return v.ContainersClient.Get(ctx, req, opts...)
@@ -78,7 +81,7 @@ func (v *containersView) list(ctx context.Context, expressions []string) ([]*api
 	}
 	var list []*api.Container
 	for _, c := range m.AllContainers() {
-		record, err := containerRecord(c)
+		record, err := v.record(c)
 		if err != nil { // it is being removed
 			continue
 		}
@@ -160,8 +163,11 @@ func errReadOnly(id string) error {
 	return errgrpc.ToGRPC(fmt.Errorf("container %s is a pod's: change it through CRI (crictl, kubectl): %w", id, errdefs.ErrFailedPrecondition))
 }
 
-// containerRecord is a container of a pod as containerd's clients see containers.
-func containerRecord(c *pod.Container) (*api.Container, error) {
+// kindLabel is containerd's for what its CRI server has made.
+const kindLabel = "io.cri-containerd.kind"
+
+// record is a container of a pod as containerd's clients see containers.
+func (v *containersView) record(c *pod.Container) (*api.Container, error) {
 	spec, err := c.Spec()
 	if err != nil {
 		return nil, err
@@ -170,9 +176,12 @@ func containerRecord(c *pod.Container) (*api.Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	labels := map[string]string{"io.cri-containerd.kind": "container"}
-	for k, v := range c.Config.Labels {
-		labels[k] = v
+	labels := maps.Clone(c.Config.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	if !v.stock.Load() {
+		labels[kindLabel] = "container"
 	}
 	return &api.Container{
 		ID: c.ID, Labels: labels, Image: c.Status().ImageName, Sandbox: c.Sandbox.ID,

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/sardine-run/sardine/internal/crirouter"
 	"github.com/sardine-run/sardine/internal/pod"
 )
 
@@ -42,6 +43,7 @@ type assembly struct {
 	// initialized.
 	stock map[string]plugin.Registration
 	pods  atomic.Pointer[pod.Manager] // for the containers service
+	shims atomic.Bool                 // containerd's own CRI server runs too
 }
 
 // Take puts our CRI server in the place of containerd's in a list of registrations. version is reported
@@ -120,7 +122,7 @@ func (a *assembly) initContainers(ic *plugin.InitContext) (any, error) {
 	if !ok {
 		return nil, fmt.Errorf("containerd's containers service is a %T", instance)
 	}
-	return &containersView{ContainersClient: client, pods: &a.pods}, nil
+	return &containersView{ContainersClient: client, pods: &a.pods, stock: &a.shims}, nil
 }
 
 // initTasks makes containerd's tasks service, with the containers of pods in it.
@@ -133,7 +135,7 @@ func (a *assembly) initTasks(ic *plugin.InitContext) (any, error) {
 	if !ok {
 		return nil, fmt.Errorf("containerd's tasks service is a %T", instance)
 	}
-	return &tasksView{TasksClient: client, containers: &containersView{pods: &a.pods}}, nil
+	return &tasksView{TasksClient: client, containers: &containersView{pods: &a.pods, stock: &a.shims}}, nil
 }
 
 func (a *assembly) runtimeSettings() (*runtimeSettings, error) {
@@ -156,6 +158,7 @@ func (a *assembly) initialize(ic *plugin.InitContext) (_ any, err error) {
 			return nil, err
 		}
 	}
+	a.shims.Store(b.stockCRI != nil)
 	a.pods.Store(b.pods)
 	ready := ic.RegisterReadiness()
 	defer ready()
@@ -177,7 +180,11 @@ var _ io.Closer = (*server)(nil)
 
 // Register adds the services to containerd's gRPC server.
 func (s *server) Register(g *grpc.Server) error {
-	runtime.RegisterRuntimeServiceServer(g, s.RuntimeServiceServer)
+	if r, ok := s.RuntimeServiceServer.(*crirouter.Router); ok {
+		r.Register(g)
+	} else {
+		runtime.RegisterRuntimeServiceServer(g, s.RuntimeServiceServer)
+	}
 	runtime.RegisterImageServiceServer(g, s.ImageServiceServer)
 	return nil
 }

@@ -66,6 +66,7 @@ type settings struct {
 	ignore  func(testnode.Leak) bool
 	root    string
 	cri     bool
+	stock   string
 	place   *Place
 }
 
@@ -94,6 +95,10 @@ func WithRoot(dir string) Option { return func(s *settings) { s.root = dir } }
 
 // WithCRI has the daemon serve CRI too.
 func WithCRI() Option { return func(s *settings) { s.cri = true } }
+
+// WithStockRunc says whose containers of the runtime name io.containerd.runc.v2 are: "shim" for the stock
+// shim's.
+func WithStockRunc(whose string) Option { return func(s *settings) { s.stock = whose } }
 
 // In runs the daemon in a place.
 func In(place *Place) Option { return func(s *settings) { s.place = place } }
@@ -132,7 +137,7 @@ func newDaemon(t testing.TB, options ...Option) *Daemon {
 		Config:    filepath.Join(dir, "config.toml"),
 		Namespace: fmt.Sprintf("e2e-%d-%d", os.Getpid(), daemons.Add(1)),
 		t:         t,
-		settings:  settings{program: "sardined", runtime: DefaultRuntime()},
+		settings:  settings{program: "sardined", runtime: DefaultRuntime(), stock: "auto"},
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	for _, option := range options {
@@ -203,7 +208,8 @@ socket_dir = %q
 path = %q
 [plugins."io.containerd.runtime.v2.task".sardine]
 bpf_dir = %q
-`, d.Root, d.State, disabled, d.Address, d.Address+".ttrpc", d.Dir+"/nri.sock", d.Dir+"/nri", d.Dir+"/nri.d", d.Dir+"/s", d.Dir+"/opt", d.bpf)
+stock_runc = %q
+`, d.Root, d.State, disabled, d.Address, d.Address+".ttrpc", d.Dir+"/nri.sock", d.Dir+"/nri", d.Dir+"/nri.d", d.Dir+"/s", d.Dir+"/opt", d.bpf, d.settings.stock)
 	if err := os.WriteFile(d.Config, []byte(config+d.settings.config), 0o600); err != nil {
 		d.t.Fatal(err)
 	}
