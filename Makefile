@@ -24,6 +24,8 @@ API_VERSION = $(shell go list -m -f '{{.Version}}' $(CONTAINERD))+sardine.$(VERS
 
 # cgo is for libseccomp and the btrfs snapshotter; the result is static all the same.
 STATIC_TAGS    := netgo,osusergo,static_build,seccomp
+# No WebAssembly runtime for NRI plugins: it would cost every daemon 2.6 MB.
+SARDINED_TAGS  := $(STATIC_TAGS),nri_no_wasm
 STATIC_LDFLAGS := -s -w -extldflags "-static"
 STAMP_LDFLAGS   = -X $(MODULE)/internal/server.Version=$(VERSION) \
 	-X $(CONTAINERD)/version.Package=$(MODULE) \
@@ -47,7 +49,7 @@ all: bin/sardined bin/sardine bin/sardine-init ## the binaries, in bin/
 FORCE:
 
 bin/sardined: FORCE | deps-build
-	CGO_ENABLED=1 go build -trimpath -tags '$(STATIC_TAGS)' -ldflags '$(STATIC_LDFLAGS) $(STAMP_LDFLAGS)' -o $@ ./cmd/sardined
+	CGO_ENABLED=1 go build -trimpath -tags '$(SARDINED_TAGS)' -ldflags '$(STATIC_LDFLAGS) $(STAMP_LDFLAGS)' -o $@ ./cmd/sardined
 
 bin/sardine: FORCE | deps-build
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(STAMP_LDFLAGS)' -o $@ ./cmd/sardine
