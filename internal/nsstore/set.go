@@ -53,11 +53,14 @@ func (s *Store) Make(key string, req *Request) (*Set, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
+	ns, err := s.namespace()
+	if err != nil {
+		return nil, err
+	}
 	set := &Set{store: s, key: key, files: map[uintptr]*os.File{}}
-	var err error
 	kernel.OnThread(func() {
 		if err = set.make(req); err == nil {
-			err = set.keep(s.mnt, req.SHM)
+			err = set.keep(ns, req.SHM)
 		}
 	})
 	if err != nil {
@@ -209,8 +212,12 @@ func (s *Store) Load(key string) (*Set, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
+	ns := s.existing()
+	if ns == nil {
+		return nil, fmt.Errorf("namespaces of %s: %w", key, os.ErrNotExist)
+	}
 	set := &Set{store: s, key: key, files: map[uintptr]*os.File{}}
-	if err := s.inside(set.load); err != nil {
+	if err := s.inside(ns, set.load); err != nil {
 		set.Close()
 		return nil, fmt.Errorf("namespaces of %s: %w", key, err)
 	}
@@ -254,7 +261,7 @@ func (s *Set) File(flag uintptr) *os.File {
 // SHM returns a detached copy of the mount of the Set's tmpfs, which the caller closes.
 func (s *Set) SHM() (*os.File, error) {
 	tree := -1
-	err := s.store.inside(func() (err error) {
+	err := s.store.inside(s.store.existing(), func() (err error) {
 		tree, err = kernel.OpenTree(unix.AT_FDCWD, "/"+s.key+"/"+shmName, false)
 		return err
 	})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
@@ -16,39 +17,80 @@ import (
 
 // Store holds Sets by key. Its methods may be called concurrently.
 type Store struct {
-	dir string   // on the host: the pin, and the mount point used once to make the namespace
-	mnt *os.File // the mount namespace
+	dir string // on the host: the pin, and the mount point used once to make the namespace
+
+	mu  sync.Mutex
+	mnt *os.File // the mount namespace, nil until there is a first Set
 }
 
-// Open returns the Store of dir, with what an earlier daemon has put there.
+// Open returns the Store of dir, with what an earlier daemon has put there. A node without pods has no
+// mount of ours.
 func Open(dir string) (*Store, error) {
 	s := &Store{dir: dir}
-	if err := s.open(); err != nil {
+	mounted, err := s.pinned()
+	if err == nil && mounted {
+		s.mnt, err = os.Open(s.pin())
+	}
+	if err != nil {
 		return nil, fmt.Errorf("namespace store: %w", err)
 	}
 	return s, nil
 }
 
-func (s *Store) open() error {
+// namespace returns the mount namespace, which it makes when there is none.
+func (s *Store) namespace() (*os.File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mnt != nil {
+		return s.mnt, nil
+	}
+	err := s.makeNamespace()
+	if err == nil {
+		s.mnt, err = os.Open(s.pin())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("namespace store: %w", err)
+	}
+	return s.mnt, nil
+}
+
+// existing is the mount namespace, nil when there is none.
+func (s *Store) existing() *os.File {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mnt
+}
+
+// makeNamespace makes the mount namespace and pins it.
+//
+// The kernel lets a mount namespace be mounted only in an older one, by number, so that there is no
+// circle. Each processor gives out numbers of its own (since Linux 6.18), so the new one may look older than the
+// daemon's; not so if it is made on the processor where the daemon's was.
+func (s *Store) makeNamespace() error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
-	mounted, err := s.pinned()
-	if err != nil {
-		return err
+	var allowed unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
+		return fmt.Errorf("sched_getaffinity: %w", err)
 	}
-	if !mounted {
-		if err := s.makeNamespace(); err != nil {
-			return err
+	err := error(unix.EINVAL)
+	for cpu := 0; cpu < len(allowed)*64 && errors.Is(err, unix.EINVAL); cpu++ {
+		if allowed.IsSet(cpu) {
+			err = s.makeNamespaceOn(cpu)
 		}
 	}
-	s.mnt, err = os.Open(s.pin())
 	return err
 }
 
-func (s *Store) makeNamespace() (err error) {
+func (s *Store) makeNamespaceOn(cpu int) (err error) {
 	var ns *os.File
-	kernel.OnThread(func() { ns, err = newMountNamespace(s.dir) })
+	kernel.OnThread(func() {
+		var one unix.CPUSet
+		one.Set(cpu)
+		_ = unix.SchedSetaffinity(0, &one) // if it went offline just now, the next one is tried
+		ns, err = newMountNamespace(s.dir)
+	})
 	if err != nil {
 		return err
 	}
@@ -71,6 +113,9 @@ func (s *Store) pinned() (bool, error) {
 // Close lets go of the Store. When nothing is in it, it is removed from the host. It is called once, after
 // everything else.
 func (s *Store) Close() error {
+	if s.existing() == nil {
+		return nil
+	}
 	keys, err := s.List()
 	s.mnt.Close()
 	if err != nil || len(keys) > 0 {
@@ -124,10 +169,10 @@ func bindFile(f *os.File, path string) error {
 	return kernel.Mount(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), path, "", unix.MS_BIND, "")
 }
 
-// inside calls f on a thread that sees the Store's mount namespace.
-func (s *Store) inside(f func() error) (err error) {
+// inside calls f on a thread that sees the mount namespace.
+func (s *Store) inside(ns *os.File, f func() error) (err error) {
 	kernel.OnThread(func() {
-		if err = enter(s.mnt); err == nil {
+		if err = enter(ns); err == nil {
 			err = f()
 		}
 	})
@@ -144,7 +189,11 @@ func enter(ns *os.File) error {
 
 // List returns the keys of all Sets.
 func (s *Store) List() (keys []string, err error) {
-	err = s.inside(func() error {
+	ns := s.existing()
+	if ns == nil {
+		return nil, nil
+	}
+	err = s.inside(ns, func() error {
 		entries, err := os.ReadDir("/")
 		for _, e := range entries {
 			keys = append(keys, e.Name())
@@ -160,7 +209,11 @@ func (s *Store) Remove(key string) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
-	err := s.inside(func() error { return removeAll("/" + key) })
+	ns := s.existing()
+	if ns == nil {
+		return nil
+	}
+	err := s.inside(ns, func() error { return removeAll("/" + key) })
 	if err != nil {
 		return fmt.Errorf("namespace store: remove %s: %w", key, err)
 	}
