@@ -105,6 +105,7 @@ func (b *builder) openImages() error {
 	if err := convert(b.stock[imagesURI].Config, &cfg); err != nil {
 		return err
 	}
+	b.addSnapshotters(&cfg)
 	client, err := containerd.New("",
 		containerd.WithDefaultNamespace(pod.Namespace), containerd.WithDefaultPlatform(platforms.Default()), containerd.WithInMemoryServices(b.ic))
 	if err != nil {
@@ -122,6 +123,19 @@ func (b *builder) openImages() error {
 	}
 	b.onClose(b.images.Close)
 	return nil
+}
+
+// addSnapshotters has images for runtime handlers with a snapshotter of their own unpacked there.
+func (b *builder) addSnapshotters(cfg *image.Config) {
+	for name, h := range b.settings.Containerd.Runtimes {
+		if _, set := cfg.RuntimePlatforms[name]; set || h.Snapshotter == "" {
+			continue
+		}
+		if cfg.RuntimePlatforms == nil {
+			cfg.RuntimePlatforms = map[string]image.Platform{}
+		}
+		cfg.RuntimePlatforms[name] = image.Platform{Snapshotter: h.Snapshotter}
+	}
 }
 
 func (b *builder) verifiers() (map[string]imageverifier.ImageVerifier, error) {
