@@ -132,6 +132,9 @@ func TestAwkwardDirectories(t *testing.T) {
 		"by mount": func() (int, error) { return inNamespace(func() (int, error) { return overlayByMount(m) }) },
 	} {
 		tree, err := open()
+		if errors.Is(err, errNotByLayer) { // before Linux 6.7, where the other way is taken
+			continue
+		}
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

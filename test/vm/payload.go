@@ -80,10 +80,10 @@ func (p payload) addBinaries(ctx context.Context) error {
 		"DESTDIR="+filepath.Join(p.dir, "install")))
 }
 
-// isProgram leaves out of bin/ the tools for people who write code.
+// isProgram leaves out of bin/ the tools for people who write code, and large programs of tests that do not run there.
 func isProgram(path string) bool {
 	name := filepath.Base(path)
-	return !strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "golangci")
+	return !strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "golangci") && name != "kubelet" && name != "critest"
 }
 
 // addTests compiles the packages' tests, static since the guest's C library may

@@ -18,12 +18,18 @@ var suite = []tests{
 	{dir: "internal/cgroup"},
 	{dir: "internal/exits"},
 	{dir: "internal/rootfs"},
+	{dir: "internal/nsstore"},
 	{dir: "internal/setup"},
 	{dir: "internal/launch"},
 	{dir: "test/vm/guest"},
 	{dir: "test/features"},
 	{dir: "test/e2e", skip: sameEverywhere},
+	{dir: "test/cri", skip: slowPods},
 }
+
+// slowPods are the tests of pods that take long where the processor is emulated, and need no other kernel.
+const slowPods = `TestCritest|TestCrictl|TestBadInput|TestHundredPods|TestPodsNeverWaitForADisk|TestStockHandler` +
+	`|TestRemoveImageInUse|TestImagesByCRI|TestContainerdClients`
 
 // sameEverywhere are the end-to-end tests to which kernel, cgroups and init system
 // make no difference, and those of containerd's own shim. They run outside, ten
