@@ -98,6 +98,8 @@ type imageUsed struct {
 	Ref         string `json:"ref"` // NAME@DIGEST, or the id when it has no such name
 	Name        string `json:"name"`
 	Snapshotter string `json:"snapshotter,omitempty"`
+	// Volumes are the ids of the images that are mounted as volumes, in the order of the config.
+	Volumes []string `json:"volumes,omitempty"`
 }
 
 // volume is one that the image declares.

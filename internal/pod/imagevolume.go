@@ -35,6 +35,7 @@ func (c *creation) useImageVolumes(ctx context.Context) error {
 			return fmt.Errorf("image volume %s: %w", m.ContainerPath, err)
 		}
 		c.volumeViews = append(c.volumeViews, view)
+		c.image.Volumes = append(c.image.Volumes, view.Image().ID)
 		c.undo.add(func(context.Context) error { view.Release(); return nil })
 		if m.ImageSubPath == "" {
 			continue

@@ -70,8 +70,8 @@ func (c *Container) restore() error {
 // hold keeps the container's images from garbage collection again.
 func (c *Container) hold(ctx context.Context) {
 	c.view = c.holdImage(ctx, c.image.ID)
-	for _, m := range c.imageVolumes() {
-		c.volumeViews = append(c.volumeViews, c.holdImage(ctx, m.Image.Image))
+	for _, id := range c.image.Volumes { // not by name: that may be another image's now
+		c.volumeViews = append(c.volumeViews, c.holdImage(ctx, id))
 	}
 }
 
