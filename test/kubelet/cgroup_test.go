@@ -52,7 +52,8 @@ func unified() bool {
 	return unix.Statfs("/sys/fs/cgroup", &stat) == nil && stat.Type == unix.CGROUP2_SUPER_MAGIC
 }
 
-// removeCgroups takes away what the kubelet keeps: the cgroups of the classes.
+// removeCgroups takes away what a kubelet leaves when it ends: the cgroups of the
+// classes.
 func (n *node) removeCgroups() {
 	for _, root := range hierarchies(n.t) {
 		dirs := subdirectories(root + n.cgroup)

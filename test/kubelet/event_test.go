@@ -243,6 +243,7 @@ func testEvented(t *testing.T, n *node) {
 		{"changed", testChanged},
 		{"stats", testStats},
 	})
+	n.kubelet.checkNames(t)
 	eventually(t, "the kubelet gets events", func() error {
 		text, err := n.kubelet.api.get("/metrics")
 		if err != nil {
@@ -255,4 +256,17 @@ func testEvented(t *testing.T, n *node) {
 		}
 		return errors.New("it has no connection")
 	})
+}
+
+// checkNames: a kubelet that does not see a container, or takes an older one for
+// the latest, starts the next one under a name that is in use.
+func (k *kubelet) checkNames(t *testing.T) {
+	t.Helper()
+	log, err := os.ReadFile(k.node.path("kubelet.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if refused := regexp.MustCompile(`.*"CreateContainer .*AlreadyExists.*`).Find(log); refused != nil {
+		t.Errorf("a container's name was in use: %s", refused)
+	}
 }

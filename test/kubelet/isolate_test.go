@@ -3,6 +3,7 @@
 package kubelet
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -48,7 +49,7 @@ func given(name string) bool {
 // by now are in the old ones.
 func isolate() error {
 	if os.Getenv(isolatedVariable) != "" {
-		return setUpNetwork()
+		return errors.Join(followMounts(), setUpNetwork())
 	}
 	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWNET); err != nil {
@@ -62,6 +63,23 @@ func isolate() error {
 		}
 	}
 	return unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), isolatedVariable+"=1"))
+}
+
+// followMounts keeps a mount namespace that gets every mount of the node's, as
+// many services of systemd have one. What a daemon mounts in a place it has not
+// made private reaches it, and some of it must not.
+func followMounts() error {
+	failed := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
+			failed <- fmt.Errorf("unshare: %w", err)
+			return
+		}
+		failed <- unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, "")
+		select {} // the thread is the namespace's only process
+	}()
+	return <-failed
 }
 
 // setUpNetwork gives the node an address besides loopback's, which the kubelet

@@ -48,7 +48,9 @@ func startNode(t *testing.T) *node {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	n := &node{t: t, dir: dir, cgroup: fmt.Sprintf("/kubelet-e2e-%d", os.Getpid())}
-	testnode.CheckClean(t, testnode.Options{Dirs: []string{dir}, Cgroups: []string{n.cgroup}})
+	testnode.CheckClean(t, testnode.Options{
+		Dirs: []string{dir}, Cgroups: []string{n.cgroup}, Everything: os.Getenv("CI") == "true",
+	})
 	n.hideDirectories()
 	n.keepSysctls()
 	n.makeCgroups()
@@ -144,6 +146,7 @@ func (n *node) finish() {
 		eventually(n.t, "no link to a log is left", func() error { return emptyDirectory("/var/log/containers") })
 	}
 	n.kubelet.stop(unix.SIGTERM)
+	n.removeCgroups()
 }
 
 // keepLogs copies the logs of kubelet and daemon to SARDINE_KUBELET_LOGS.

@@ -253,9 +253,7 @@ func (p *pod) sh(container, command string) string {
 // exec runs a command in a container.
 func (p *pod) exec(container string, command ...string) (string, error) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
-	defer cancel()
-	return p.stream(ctx, "exec", container, session{command: command})
+	return p.stream(p.t.Context(), "exec", container, session{command: command})
 }
 
 // hostFile waits until a container has written a file to its hostPath volume,

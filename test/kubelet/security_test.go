@@ -13,8 +13,8 @@ func statusOf(field string) string {
 	return fmt.Sprintf("awk '/^%s:/ {print $2}' /proc/self/status", field)
 }
 
-func testSecurity(t *testing.T, n *node) {
-	p := n.run(t, `
+// restricted is a pod whose containers may do little, each in its own way.
+const restricted = `
 securityContext:
   runAsUser: 1234
   runAsGroup: 2345
@@ -48,7 +48,10 @@ containers:
 volumes:
 - name: work
   emptyDir: {}
-`)
+`
+
+func testSecurity(t *testing.T, n *node) {
+	p := n.run(t, restricted)
 	s := p.wait("refused is refused, the others run", func(s *podState) bool {
 		waiting := s.container("refused").State.Waiting
 		return waiting != nil && waiting.Reason == "CreateContainerConfigError" &&

@@ -34,7 +34,7 @@ type session struct {
 	command []string
 	stdin   io.Reader // nil for none
 	tty     bool
-	stderr  io.Writer // nil to fail when anything is written there
+	stderr  io.Writer // nil to have it in the error
 }
 
 // exitError is how a command ended that failed.
@@ -65,6 +65,8 @@ func (p *pod) path(kind, container string, query url.Values) string {
 
 // stream runs a session over a WebSocket and returns what came on stdout.
 func (p *pod) stream(ctx context.Context, kind, container string, s session) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	ws, err := p.dialWebSocket(ctx, p.path(kind, container, s.query()))
 	if err != nil {
 		return "", err
@@ -199,6 +201,8 @@ func createStreams(conn httpstream.Connection, extra http.Header, kinds ...strin
 
 // execSPDY runs a command over SPDY and returns what came on stdout.
 func (p *pod) execSPDY(ctx context.Context, container string, s session) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	conn, err := p.dialSPDY(ctx, p.path("exec", container, s.query()), "v4.channel.k8s.io")
 	if err != nil {
 		return "", err
@@ -241,6 +245,8 @@ func readSession(streams map[string]httpstream.Stream) (string, error) {
 
 // forward sends data to a port of the pod and returns all that comes back.
 func (p *pod) forward(ctx context.Context, port int, data string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	conn, err := p.dialSPDY(ctx, "/portForward/default/"+p.fullName(), "portforward.k8s.io")
 	if err != nil {
 		return "", err
