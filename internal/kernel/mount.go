@@ -128,3 +128,10 @@ func PivotRoot(newroot int) error {
 	}
 	return wrap("chdir", "/", unix.Chdir("/"))
 }
+
+// IsMountRoot reports whether path is where something is mounted: statx(2), STATX_ATTR_MOUNT_ROOT, Linux 5.8.
+func IsMountRoot(path string) (bool, error) {
+	var st unix.Statx_t
+	err := retry(func() error { return unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, 0, &st) })
+	return st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0, wrap("statx", path, err)
+}

@@ -67,7 +67,7 @@ func (s *Store) existing() *os.File {
 // circle. Each processor gives out numbers of its own (since Linux 6.18), so the new one may look older than the
 // daemon's; not so if it is made on the processor where the daemon's was.
 func (s *Store) makeNamespace() error {
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	if err := s.makeDir(); err != nil {
 		return err
 	}
 	var allowed unix.CPUSet
@@ -81,6 +81,24 @@ func (s *Store) makeNamespace() error {
 		}
 	}
 	return err
+}
+
+// makeDir makes the directory of the pin a mount of its own that is private: a mount namespace cannot be
+// mounted where the mount would be passed on, as is the rule under systemd, unshare(1).
+func (s *Store) makeDir() error {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	mounted, err := kernel.IsMountRoot(s.dir) // by a daemon that was killed just here
+	if err != nil {
+		return err
+	}
+	if !mounted {
+		if err := kernel.Mount(s.dir, s.dir, "", unix.MS_BIND, ""); err != nil {
+			return err
+		}
+	}
+	return kernel.Mount("", s.dir, "", unix.MS_PRIVATE, "")
 }
 
 func (s *Store) makeNamespaceOn(cpu int) (err error) {
@@ -121,8 +139,10 @@ func (s *Store) Close() error {
 	if err != nil || len(keys) > 0 {
 		return err
 	}
-	if err := unix.Unmount(s.pin(), unix.MNT_DETACH); err != nil {
-		return fmt.Errorf("namespace store: unmount %s: %w", s.pin(), err)
+	for _, path := range []string{s.pin(), s.dir} {
+		if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
+			return fmt.Errorf("namespace store: unmount %s: %w", path, err)
+		}
 	}
 	return os.RemoveAll(s.dir)
 }

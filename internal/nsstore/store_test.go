@@ -57,8 +57,8 @@ func TestSet(t *testing.T) {
 	if _, err := s.Make("b", &everything); err != nil {
 		t.Fatal(err)
 	}
-	if more := strings.Count(mounts(t), "\n") - strings.Count(before, "\n"); grown != 1 || more != 1 {
-		t.Errorf("the host's mount table grew by %d, then %d lines, want 1", grown, more)
+	if more := strings.Count(mounts(t), "\n") - strings.Count(before, "\n"); grown != 2 || more != 2 {
+		t.Errorf("the host's mount table grew by %d, then %d lines, want 2", grown, more)
 	}
 	for _, key := range []string{"a", "b"} {
 		if err := s.Remove(key); err != nil {
@@ -73,6 +73,31 @@ func TestSet(t *testing.T) {
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the directory is left: %v", err)
+	}
+}
+
+// TestShared is the case of a host whose mounts are shared, as systemd makes them: the pin cannot be passed on.
+func TestShared(t *testing.T) {
+	testnode.NeedRoot(t)
+	dir := t.TempDir()
+	if err := kernel.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	if err := kernel.Mount("", dir, "", unix.MS_SHARED, ""); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, filepath.Join(dir, "ns"))
+	set, err := s.Make("a", &everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set.Close()
+	if err := s.Remove("a"); err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
