@@ -42,6 +42,7 @@ type node struct {
 // and the machine must be as before.
 func startNode(t *testing.T) *node {
 	testnode.NeedRoot(t)
+	lockMachine(t)
 	dir, err := os.MkdirTemp("/tmp", "kubelet-")
 	if err != nil {
 		t.Fatal(err)
@@ -62,6 +63,26 @@ func startNode(t *testing.T) *node {
 	t.Cleanup(n.keepLogs)
 	t.Cleanup(n.finish)
 	return n
+}
+
+// lockMachine waits for other runs of this test. What a kubelet does to the whole
+// machine, two could not undo: each would take the other's settings for the
+// machine's own.
+func lockMachine(t *testing.T) {
+	settings, err := os.Open("/proc/sys/vm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { settings.Close() })
+	for deadline := time.Now().Add(turn); ; time.Sleep(time.Second) {
+		err := unix.Flock(int(settings.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("another run of this test has not ended within %v: %v", turn, err)
+		}
+	}
 }
 
 // path names something in the node's directory.
@@ -230,6 +251,8 @@ const (
 	// patience is how long anything may take. Nothing needs a tenth of it, but
 	// machines are slow and busy, and a kubelet backs off after errors.
 	patience = 2 * time.Minute
+	// turn is how long other runs of this test may take.
+	turn = 10 * time.Minute
 	// pause lies between two looks.
 	pause = 100 * time.Millisecond
 )
