@@ -48,6 +48,9 @@ func (c *Container) restore() error {
 	if r.ID != c.ID || c.Config.Metadata == nil {
 		return fmt.Errorf("%w: it is of another container %q", errUnreadable, shorten(r.ID))
 	}
+	if len(c.image.Volumes) != len(c.imageVolumes()) {
+		return fmt.Errorf("%w: it has %d image volumes, its configuration %d", errUnreadable, len(c.image.Volumes), len(c.imageVolumes()))
+	}
 	var err error
 	if c.user, err = decodeUser(r.User); err != nil {
 		return err
