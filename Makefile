@@ -96,6 +96,8 @@ bin/tools/payload: FORCE
 test: test-unit test-e2e test-kubelet ## every test that needs no virtual machine; run it as root
 test-unit: all | deps-test
 	go test -race -timeout 10m $(UNIT_PACKAGES)
+	@# Every step made to fail, and every step the last one of a daemon.
+	go test -race -timeout 10m -tags faults ./internal/container ./internal/pod
 test-e2e: all tools | deps-test
 	go test -p 1 -timeout 15m $(E2E_PACKAGES)
 
