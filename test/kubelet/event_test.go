@@ -227,22 +227,25 @@ func (p *pod) endUnseen(container string, away func(func())) {
 	expect(p.t, "restarts", p.ready().container(container).RestartCount, 1)
 }
 
+// eventedTests are those in which much happens to containers.
+var eventedTests = []podTest{
+	{"liveness", testLiveness},
+	{"init", testInit},
+	{"sidecar", testSidecar},
+	{"never", testNever},
+	{"on-failure", testOnFailure},
+	{"graceful", testGraceful},
+	{"changed", testChanged},
+	{"stats", testStats},
+}
+
 // testEvented has the kubelet learn from the runtime's events what happens to
 // containers, and from its statistics what pods use.
 func testEvented(t *testing.T, n *node) {
 	n.kubelet.stop(unix.SIGTERM)
 	n.kubelet.gates = map[string]bool{"EventedPLEG": true, "PodAndContainerStatsFromCRI": true}
 	n.kubelet.start()
-	n.runAll(t, []podTest{
-		{"liveness", testLiveness},
-		{"init", testInit},
-		{"sidecar", testSidecar},
-		{"never", testNever},
-		{"on-failure", testOnFailure},
-		{"graceful", testGraceful},
-		{"changed", testChanged},
-		{"stats", testStats},
-	})
+	t.Run("pods", func(t *testing.T) { n.runAll(t, eventedTests) })
 	n.kubelet.checkNames(t)
 	eventually(t, "the kubelet gets events", func() error {
 		text, err := n.kubelet.api.get("/metrics")
