@@ -79,13 +79,13 @@ func enter(n Namespaces, cgroup Cgroup) error {
 			return err
 		}
 	}
-	if flags := n.ProcessFlags &^ (unix.CLONE_NEWNS | onEntry); n.Process != nil && flags != 0 {
+	if flags := n.ProcessFlags &^ (inside | onEntry); n.Process != nil && flags != 0 {
 		if err := kernel.Setns(int(n.Process.Fd()), int(flags), "namespaces of the container"); err != nil {
 			return err
 		}
 	}
 	for _, j := range n.Join {
-		if j.Flag&(unix.CLONE_NEWNS|onEntry) != 0 {
+		if j.Flag&(inside|onEntry) != 0 {
 			continue
 		}
 		if err := join(j); err != nil {

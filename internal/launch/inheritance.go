@@ -68,21 +68,28 @@ func (in *inheritance) socketpair() (*net.UnixConn, error) {
 // does it before its runtime starts.
 const onEntry = unix.CLONE_NEWUSER | unix.CLONE_NEWTIME
 
+// inside are the namespaces that sardine-init joins once it is where it was born: nobody in a cgroup namespace can
+// be born below its root from without where cgroup2 is mounted with nsdelegate, as systemd does (clone3 says ENOENT).
+const inside = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP
+
 // addNamespaces opens the namespaces that sardine-init joins itself.
 func (in *inheritance) addNamespaces(req *Request) error {
-	req.Plan.JoinMount = plan.NoFD
+	req.Plan.JoinCgroup, req.Plan.JoinMount = plan.NoFD, plan.NoFD
 	if n := &req.Namespaces; n.Process != nil {
 		pidfd := len(in.files)
 		in.borrow(pidfd, n.Process)
 		if n.ProcessFlags&unix.CLONE_NEWNS != 0 {
 			req.Plan.JoinMount = pidfd
 		}
+		if n.ProcessFlags&unix.CLONE_NEWCGROUP != 0 {
+			req.Plan.JoinCgroup = pidfd
+		}
 		if n.ProcessFlags&onEntry != 0 {
 			in.user, in.userFlags = pidfd, n.ProcessFlags&onEntry
 		}
 	}
 	for _, j := range req.Namespaces.Join {
-		if j.Flag&(unix.CLONE_NEWNS|onEntry) == 0 {
+		if j.Flag&(inside|onEntry) == 0 {
 			continue
 		}
 		f, err := os.Open(j.Path)
@@ -90,6 +97,8 @@ func (in *inheritance) addNamespaces(req *Request) error {
 			return fmt.Errorf("namespace: %w", err)
 		}
 		switch fd := in.add(f); {
+		case j.Flag == unix.CLONE_NEWCGROUP:
+			req.Plan.JoinCgroup = fd
 		case j.Flag == unix.CLONE_NEWNS:
 			req.Plan.JoinMount = fd
 		case in.user != 0:

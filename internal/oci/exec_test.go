@@ -53,7 +53,7 @@ func TestExecJoinsWhatDiffers(t *testing.T) {
 	if n := req.Namespaces; n.ProcessFlags != flags || n.Process != pidfd || n.New != 0 || n.Join != nil {
 		t.Errorf("%+v, want flags %#x", n, flags)
 	}
-	if p := req.Plan; p.Root != nil || p.Mounts != nil || p.UnshareCgroup || p.JoinMount != plan.NoFD {
+	if p := req.Plan; p.Root != nil || p.Mounts != nil || p.UnshareCgroup || p.JoinMount != plan.NoFD || p.JoinCgroup != plan.NoFD {
 		t.Errorf("the container is set up again: %+v", p)
 	}
 }

@@ -43,7 +43,7 @@ func Translate(spec *specs.Spec, opts Options) (*launch.Request, []string, error
 }
 
 func newTranslation(spec *specs.Spec, opts *Options) *translation {
-	p := &plan.Plan{JoinMount: plan.NoFD}
+	p := &plan.Plan{JoinCgroup: plan.NoFD, JoinMount: plan.NoFD}
 	t := &translation{spec: spec, opts: opts, plan: p, req: &launch.Request{Plan: p}}
 	if spec.Linux != nil {
 		t.linux = *spec.Linux

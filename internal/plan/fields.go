@@ -9,6 +9,7 @@ func (p *Plan) code(c *codec) {
 	c.uint64(&p.Spawn)
 	c.bool(&p.UnshareCgroup)
 	slice(c, &p.TimeOffsets, codeTimeOffset)
+	number(c, &p.JoinCgroup)
 	number(c, &p.JoinMount)
 	c.string(&p.Hostname)
 	c.string(&p.Domainname)

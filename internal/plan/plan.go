@@ -15,6 +15,7 @@ type Plan struct {
 
 	UnshareCgroup bool         // own cgroup namespace, rooted at the cgroup the process was born in
 	TimeOffsets   []TimeOffset // not empty: own time namespace (the offsets may be 0)
+	JoinCgroup    int          // cgroup namespace to join, NoFD for none
 	JoinMount     int          // mount namespace to join, NoFD when a new one was cloned
 	Hostname      string       // "" leaves it
 	Domainname    string

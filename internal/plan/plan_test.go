@@ -64,7 +64,7 @@ func TestDecodeRefusesPrefixesAndTails(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add(Encode(&Plan{}))
-	f.Add(Encode(&Plan{JoinMount: NoFD, Root: &Root{FD: 7}, Process: Process{Args: []string{"sh"}}}))
+	f.Add(Encode(&Plan{JoinCgroup: NoFD, JoinMount: NoFD, Root: &Root{FD: 7}, Process: Process{Args: []string{"sh"}}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := Decode(b)
 		if err != nil {

@@ -75,6 +75,9 @@ func (s *session) isolate() {
 	if p.UnshareCgroup {
 		s.check("cgroup namespace", kernel.Unshare(unix.CLONE_NEWCGROUP, "cgroup"))
 	}
+	if p.JoinCgroup != plan.NoFD {
+		s.check("join cgroup namespace", kernel.Setns(p.JoinCgroup, unix.CLONE_NEWCGROUP, "cgroup namespace"))
+	}
 	if len(p.TimeOffsets) > 0 {
 		s.check("time namespace", enterTimeNamespace(p.TimeOffsets))
 	}
