@@ -3,8 +3,10 @@
 package cri
 
 import (
+	"cmp"
 	"context"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -129,11 +131,13 @@ func nanoseconds(t time.Time) int64 {
 	return t.UnixNano()
 }
 
+// containerStatuses are those of a pod, the newest first: with evented PLEG the kubelet takes them as they are.
 func containerStatuses(s *pod.Sandbox) []*runtime.ContainerStatus {
 	var statuses []*runtime.ContainerStatus
 	for _, c := range s.Containers() {
 		statuses = append(statuses, containerStatus(c))
 	}
+	slices.SortFunc(statuses, func(a, b *runtime.ContainerStatus) int { return cmp.Compare(b.CreatedAt, a.CreatedAt) })
 	return statuses
 }
 
