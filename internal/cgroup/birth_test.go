@@ -15,6 +15,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 func begin(t *testing.T, c *Cgroup, init int) *Birth {
@@ -48,7 +50,7 @@ func TestBirthBehindAQuota(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.End()
-	eventually(t, "the pod is throttled", podCgroup.holdsBack)
+	testnode.Eventually(t, "the pod is throttled", podCgroup.holdsBack)
 	pauses := watchPauses()
 	for range 5 {
 		attachedBirth(t, c, p.Pid)
@@ -143,7 +145,7 @@ func TestFreezeWaitsForBirths(t *testing.T) {
 	}
 	frozen := make(chan error)
 	go func() { frozen <- c.Freeze(context.Background()) }()
-	eventually(t, "the gate is shut", func() bool {
+	testnode.Eventually(t, "the gate is shut", func() bool {
 		another, err := c.Begin(p.Pid)
 		if err == nil {
 			another.End()

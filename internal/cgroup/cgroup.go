@@ -7,6 +7,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/containerd/errdefs"
 	systemdDbus "github.com/coreos/go-systemd/v22/dbus"
@@ -44,6 +45,8 @@ type Cgroup struct {
 	pending *start // what Create and Attach still have to do; nil once the container runs
 
 	gate gate // between births and freezes
+	// unsure is set when all were killed in a way that may have missed somebody who was being born.
+	unsure atomic.Bool
 }
 
 // start is what is only known, and only needed, while a container starts.

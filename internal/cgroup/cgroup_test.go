@@ -14,6 +14,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/cgroups"
 	"golang.org/x/sys/unix"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 func TestBornInEveryHierarchy(t *testing.T) {
@@ -72,7 +74,7 @@ func TestKillAll(t *testing.T) {
 		t.Run("frozen="+strconv.FormatBool(frozen), func(t *testing.T) {
 			c := newCgroup(t, h, testConfig())
 			p := spawn(t, c, "fork")
-			eventually(t, "two processes", func() bool { pids, _ := c.Pids(); return len(pids) == 2 })
+			testnode.Eventually(t, "two processes", func() bool { pids, _ := c.Pids(); return len(pids) == 2 })
 			if frozen {
 				if err := c.Freeze(context.Background()); err != nil {
 					t.Fatal(err)
@@ -81,7 +83,7 @@ func TestKillAll(t *testing.T) {
 			if err := c.Kill(); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "no process", func() bool { pids, _ := c.Pids(); return len(pids) == 0 })
+			testnode.Eventually(t, "no process", func() bool { pids, _ := c.Pids(); return len(pids) == 0 })
 			state, err := p.Wait()
 			if err != nil || state.ExitCode() != -1 {
 				t.Errorf("Wait: %v, %v", state, err)
@@ -94,11 +96,11 @@ func TestKillWithoutCgroupKill(t *testing.T) {
 	h := detect(t)
 	c := newCgroup(t, h, testConfig())
 	spawn(t, c, "fork")
-	eventually(t, "two processes", func() bool { pids, _ := c.Pids(); return len(pids) == 2 })
+	testnode.Eventually(t, "two processes", func() bool { pids, _ := c.Pids(); return len(pids) == 2 })
 	if err := c.killFrozen(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "no process", func() bool { pids, _ := c.Pids(); return len(pids) == 0 })
+	testnode.Eventually(t, "no process", func() bool { pids, _ := c.Pids(); return len(pids) == 0 })
 }
 
 func TestKillFindsAProcessThatLeftTheUnifiedHierarchy(t *testing.T) {
@@ -114,7 +116,7 @@ func TestKillFindsAProcessThatLeftTheUnifiedHierarchy(t *testing.T) {
 	if err := c.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "no process", func() bool { pids, _ := c.Pids(); return len(pids) == 0 })
+	testnode.Eventually(t, "no process", func() bool { pids, _ := c.Pids(); return len(pids) == 0 })
 }
 
 func TestSignal(t *testing.T) {

@@ -27,6 +27,11 @@ func (c *Cgroup) Create() error {
 	if c.unit != nil {
 		return c.checkVacant()
 	}
+	leave, err := c.host.enter()
+	if err != nil {
+		return fmt.Errorf("cgroup: create /%s: %w", c.path, err)
+	}
+	defer leave()
 	var made created
 	if err := c.create(&made); err != nil {
 		made.remove()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -18,11 +19,16 @@ const deleteTimeout = 5 * time.Second
 
 // Delete removes the cgroup with its sub-cgroups from every hierarchy. A cgroup that does
 // not exist is deleted. Call Kill before: Delete waits for processes to be gone, until ctx
-// is done or for 5 s, and then fails with ErrFailedPrecondition.
+// is done or for 5 s, and then fails with ErrFailedPrecondition; ErrUnavailable once the Host is closed.
 func (c *Cgroup) Delete(ctx context.Context) error {
 	if c.unit != nil {
 		return c.deleteUnit()
 	}
+	leave, err := c.host.enter()
+	if err != nil {
+		return fmt.Errorf("cgroup: delete /%s: %w", c.path, err)
+	}
+	defer leave()
 	ctx, cancel := context.WithTimeout(ctx, deleteTimeout)
 	defer cancel()
 	busy, err := removeAll(c.host.all(), c.path)
@@ -46,25 +52,47 @@ func (c *Cgroup) deleteUnit() error {
 	return nil
 }
 
-// deleteBusy repeats the removal while processes are on their way out. Where there is a
-// unified hierarchy the kernel says when the last one is gone; v1 has no such
-// notification that works per cgroup, so what remains is asked for again.
-func (c *Cgroup) deleteBusy(ctx context.Context, busy []*hierarchy) (err error) {
-	if u := c.host.unified; u != nil && busy[len(busy)-1] == u {
-		if err := u.await(ctx, c.path, "populated 0"); err != nil && !gone(err) {
-			return c.stillBusy(err)
+// deleteBusy removes the cgroup when what is in it has ended.
+func (c *Cgroup) deleteBusy(ctx context.Context, busy []*hierarchy) error {
+	for fruitless := 0; fruitless < fruitlessRounds; fruitless++ {
+		some, errWait := c.awaitEmpty(ctx, busy)
+		if some {
+			fruitless = 0
 		}
-	}
-	for delay := 100 * time.Microsecond; ; delay = min(2*delay, 20*time.Millisecond) {
+		var err error
 		if busy, err = removeAll(busy, c.path); err != nil || len(busy) == 0 {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return c.stillBusy(ctx.Err())
-		case <-time.After(delay):
+		if errWait != nil {
+			return c.stillBusy(errWait)
+		}
+		if c.unsure.Load() {
+			if err := c.killFrozen(); err != nil && !gone(err) {
+				return err
+			}
+		}
+		runtime.Gosched()
+	}
+	return c.stillBusy(errors.New("it is in use, and not by a process"))
+}
+
+// fruitlessRounds is how often a removal that the kernel refuses is tried again though nobody is inside: since Linux 6.19 a task
+// leaves its cgroup a few instructions after its end was told.
+const fruitlessRounds = 1000
+
+// awaitEmpty waits until those who are inside have ended, and reports whether there was somebody. Where there is a
+// unified hierarchy the kernel says when the last one is gone; v1 has no such notification that works per cgroup.
+func (c *Cgroup) awaitEmpty(ctx context.Context, busy []*hierarchy) (some bool, err error) {
+	if last := busy[len(busy)-1]; last == c.host.unified {
+		return false, dropGone(last.await(ctx, c.path, "populated 0"))
+	}
+	for _, h := range busy {
+		inside, err := h.awaitTasks(ctx, c.path)
+		if some = some || inside; err != nil {
+			return some, err
 		}
 	}
+	return some, nil
 }
 
 func (c *Cgroup) stillBusy(cause error) error {

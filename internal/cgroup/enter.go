@@ -3,12 +3,9 @@
 package cgroup
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"slices"
-	"time"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
@@ -68,27 +65,6 @@ func (c *Cgroup) enterFreezer(h *hierarchy) error {
 		return fmt.Errorf("%s is frozen: %w", h.path(c.path), errdefs.ErrFailedPrecondition)
 	}
 	return h.write(c.path+"/tasks", "0")
-}
-
-// awaitThreads returns when no thread of this process is in the freezer cgroup. Threads that
-// enter clone one child and end. The caller has closed the gate.
-func (c *Cgroup) awaitThreads(ctx context.Context) error {
-	h := c.host.v1Of("freezer")
-	if h == nil {
-		return nil
-	}
-	self := os.Getpid()
-	for {
-		pids, err := h.pids(c.path)
-		if err != nil || !slices.Contains(pids, self) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("a process is still being started in %s: %w", h.path(c.path), ctx.Err())
-		case <-time.After(time.Millisecond):
-		}
-	}
 }
 
 func enterError(err error) error {

@@ -7,12 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/cgroups/fs"
-	"golang.org/x/sys/unix"
 )
 
 // Freeze stops all processes of the container and returns when they are stopped.
@@ -55,10 +53,11 @@ func (c *Cgroup) Frozen() (bool, error) {
 	if h == nil {
 		return false, nil
 	}
-	if _, err := h.read(c.path + "/cgroup.procs"); err != nil {
+	frozen, err := h.freezing(c.path)
+	if err != nil {
 		return false, fmt.Errorf("cgroup: %w", err)
 	}
-	return h.frozen(c.path), nil
+	return frozen, nil
 }
 
 func (h *Host) freezer() *hierarchy {
@@ -70,17 +69,24 @@ func (h *Host) freezer() *hierarchy {
 
 // frozen is false where rel has no freezer at all.
 func (h *hierarchy) frozen(rel string) bool {
+	frozen, err := h.freezing(rel)
+	return err == nil && frozen
+}
+
+func (h *hierarchy) freezing(rel string) (bool, error) {
 	file := "/cgroup.freeze"
 	if !h.Unified() {
 		file = "/freezer.self_freezing"
 	}
 	state, err := h.read(rel + file)
-	return err == nil && strings.TrimSpace(state) == "1"
+	return strings.TrimSpace(state) == "1", err
 }
 
 func (c *Cgroup) freezeV1(ctx context.Context) error {
-	if err := c.awaitThreads(ctx); err != nil {
-		return err
+	if h := c.host.v1Of("freezer"); h != nil {
+		if _, err := h.awaitOwnThreads(ctx, c.path); err != nil {
+			return err
+		}
 	}
 	return c.setFreezer(cgroups.Frozen)
 }
@@ -103,40 +109,4 @@ func (c *Cgroup) freezeUnified(ctx context.Context) error {
 		err = errors.Join(err, h.write(c.path+"/cgroup.freeze", "0"))
 	}
 	return err
-}
-
-// awaitSlice is how long await sleeps in poll(2) before it looks at its context.
-const awaitSlice = 100 * time.Millisecond
-
-// await returns when the line want appears in cgroup.events of rel, a file of cgroup v2
-// that announces its changes by POLLPRI (cgroup-v2.rst).
-func (h *hierarchy) await(ctx context.Context, rel, want string) error {
-	fd, err := h.open(rel+"/cgroup.events", unix.O_RDONLY)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	buf := make([]byte, 256)
-	for {
-		n, err := ignoringEINTR(func() (int, error) { return unix.Pread(fd, buf, 0) })
-		if err != nil {
-			return pathError("read", h.path(rel+"/cgroup.events"), err)
-		}
-		if strings.Contains(string(buf[:n]), want+"\n") {
-			return nil
-		}
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("waiting for %q in %s: %w", want, h.path(rel+"/cgroup.events"), err)
-		}
-		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLPRI}}
-		_, _ = unix.Poll(poll, int(pollSlice(ctx).Milliseconds()))
-	}
-}
-
-func pollSlice(ctx context.Context) time.Duration {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return awaitSlice
-	}
-	return max(time.Millisecond, min(awaitSlice, time.Until(deadline)))
 }

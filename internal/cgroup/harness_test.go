@@ -14,8 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sardine-run/sardine/internal/kernel"
 	"golang.org/x/sys/unix"
+
+	"github.com/sardine-run/sardine/internal/kernel"
 )
 
 var serial atomic.Int64
@@ -59,6 +60,8 @@ func play(role string) int {
 		return tryDevice(os.Getenv("CGROUP_TEST_DEVICE"))
 	case "fork":
 		fork()
+	case "chains":
+		return becomeChains()
 	}
 	return 0
 }
@@ -186,6 +189,12 @@ func cloneInto(c birthplace, role string) (*os.Process, error) {
 	})
 }
 
+// stacks of all goroutines.
+func stacks() string {
+	buf := make([]byte, 1<<20)
+	return string(buf[:runtime.Stack(buf, true)])
+}
+
 func readFile(t testing.TB, parts ...string) string {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(parts...))
@@ -193,15 +202,4 @@ func readFile(t testing.TB, parts ...string) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(data))
-}
-
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for range 500 {
-		if ok() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("not within 5 s: %s", what)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/sys/mountinfo"
@@ -33,6 +34,21 @@ type Host struct {
 	unified     *hierarchy // nil on Legacy
 	controllers []string   // of the root of the unified hierarchy; nil unless Unified
 	filters     filterCache
+
+	// use is held for reading by who makes and removes cgroups: half of that with descriptors that are closed, and perhaps another's
+	// already, would look like success.
+	use    sync.RWMutex
+	closed bool
+}
+
+// enter keeps the Host open until leave is called. ErrUnavailable when it is closed.
+func (h *Host) enter() (leave func(), err error) {
+	h.use.RLock()
+	if h.closed {
+		h.use.RUnlock()
+		return nil, fmt.Errorf("the host's cgroups are closed: %w", errdefs.ErrUnavailable)
+	}
+	return h.use.RUnlock, nil
 }
 
 // Detect reads the caller's mount table, once. The Host stays valid in threads
@@ -55,8 +71,12 @@ func Detect() (*Host, error) {
 	return h, nil
 }
 
-// Close releases the descriptors. No Cgroup of this host may be used afterwards.
+// Close releases the descriptors, when nobody makes or removes a cgroup any more. Afterwards that fails, and nothing else may be
+// done with a Cgroup of this host.
 func (h *Host) Close() {
+	h.use.Lock()
+	defer h.use.Unlock()
+	h.closed = true
 	for _, hier := range h.all() {
 		hier.close()
 	}

@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
-	"github.com/sardine-run/sardine/internal/kernel"
 	"golang.org/x/sys/unix"
 )
 
@@ -50,9 +50,8 @@ func (c *Cgroup) killStrays() error {
 	if err != nil && !gone(err) {
 		return err
 	}
-	strays := slices.DeleteFunc(all, func(pid int) bool { return slices.Contains(inside, pid) })
-	if err := h.signal(c.path, strays, unix.SIGKILL); err != nil {
-		return err
+	if slices.ContainsFunc(all, func(pid int) bool { return !slices.Contains(inside, pid) }) {
+		return c.killFrozen()
 	}
 	if h := c.host.freezer(); h != nil && h.frozen(c.path) {
 		return c.Thaw()
@@ -60,34 +59,60 @@ func (c *Cgroup) killStrays() error {
 	return nil
 }
 
-// killRounds bounds killFrozen against a fork bomb that cannot be frozen.
-const killRounds = 10
+// holdTime bounds the wait for everything to hold still before it is killed.
+const holdTime = 100 * time.Millisecond
 
-// killFrozen freezes the cgroup so that nothing forks, signals and thaws it. While a process
-// is stuck in the kernel the freezer cannot finish, others may fork, and it is done again.
+// killFrozen kills where the kernel has no cgroup.kill: it freezes the cgroup so that nothing forks, signals and thaws it.
+//
+// What is to be frozen does not get back to its program, nor does a child of it get to its own. So where not everything has come
+// to a stop, as with a process that is stuck in the kernel, only forks that were under way can have added
+// somebody, once: those are found by the second look. Should one of them have been slower than that, Delete finds it.
 func (c *Cgroup) killFrozen() error {
-	h := c.host.processes()
-	for round := range killRounds {
-		frozen := c.freezeToKill() == nil
-		pids, err := h.others(c.path)
-		if err == nil {
-			err = h.signal(c.path, pids, unix.SIGKILL)
-		}
-		if c.host.freezer() != nil {
-			err = errors.Join(err, c.Thaw())
-		}
-		if err != nil || frozen || len(pids) == 0 {
-			return err
-		}
-		time.Sleep(time.Millisecond << round)
+	c.unsure.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), holdTime)
+	defer cancel()
+	still := c.holdStill(ctx)
+	err := c.killListed()
+	if !still {
+		err = errors.Join(err, c.killListed())
 	}
-	return fmt.Errorf("processes are still being forked after %d rounds", killRounds)
+	if c.host.freezer() != nil {
+		err = errors.Join(err, c.Thaw())
+	}
+	return err
 }
 
-func (c *Cgroup) freezeToKill() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-	defer cancel()
-	return c.Freeze(ctx)
+// killListed kills the processes that are listed now.
+func (c *Cgroup) killListed() error {
+	h := c.host.processes()
+	pids, err := h.others(c.path)
+	if err != nil {
+		return err
+	}
+	return h.signal(c.path, pids, unix.SIGKILL)
+}
+
+// holdStill begins to freeze and reports whether all stand still. Whether or not they do, Thaw must follow.
+func (c *Cgroup) holdStill(ctx context.Context) bool {
+	defer c.gate.open()
+	if c.gate.close(ctx) != nil {
+		return false
+	}
+	h := c.host.freezer()
+	switch {
+	case h == nil:
+		return false
+	case h.Unified():
+		return h.write(c.path+"/cgroup.freeze", "1") == nil && h.await(ctx, c.path, "frozen 1") == nil
+	}
+	if _, err := h.awaitOwnThreads(ctx, c.path); err != nil {
+		return false
+	}
+	if h.write(c.path+"/freezer.state", "FROZEN") != nil {
+		return false
+	}
+	state, err := h.read(c.path + "/freezer.state")
+	return err == nil && strings.TrimSpace(state) == "FROZEN"
 }
 
 // Signal sends sig to every process of the container that exists now.
@@ -104,47 +129,14 @@ func (c *Cgroup) Signal(sig unix.Signal) error {
 	return nil
 }
 
-// signal sends sig to those of pids that are in rel. Between the listing and the signal a
-// process may have died and its number gone to a stranger, so each is held by a
-// pidfd first and must then still be listed.
+// signal sends sig to those of pids that are in rel.
 func (h *hierarchy) signal(rel string, pids []int, sig unix.Signal) error {
-	held := make(map[int]int, len(pids))
-	defer func() {
-		for _, fd := range held {
-			unix.Close(fd)
-		}
-	}()
-	for _, pid := range pids {
-		fd, err := kernel.PidfdOpen(pid)
-		switch {
-		case err == nil:
-			held[pid] = fd
-		case !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.EINVAL):
-			return err
-		}
-	}
-	if len(held) == 0 {
-		return nil
-	}
-	listed, err := h.pids(rel)
+	inside, err := h.hold(rel, pids)
+	defer inside.close()
 	if err != nil {
 		return dropGone(err)
 	}
-	return signalHeld(held, listed, sig)
-}
-
-func signalHeld(held map[int]int, listed []int, sig unix.Signal) error {
-	var errs []error
-	for _, pid := range listed {
-		fd, ok := held[pid]
-		if !ok {
-			continue
-		}
-		if err := kernel.PidfdSendSignal(fd, sig); err != nil && !errors.Is(err, unix.ESRCH) {
-			errs = append(errs, fmt.Errorf("process %d: %w", pid, err))
-		}
-	}
-	return errors.Join(errs...)
+	return inside.signal(sig)
 }
 
 // dropGone treats a cgroup that does not exist as success.

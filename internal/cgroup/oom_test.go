@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 func memoryHost(t testing.TB) *Host {
@@ -60,7 +62,7 @@ func TestOOMIsReportedToItsContainerOnly(t *testing.T) {
 		if name != "victim" {
 			t.Fatal("reported for the wrong container")
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(testnode.Patience):
 		t.Fatal("the OOM kill was not reported")
 	}
 	if n, err := victim.OOMKills(); err != nil || n != 1 {
@@ -110,6 +112,8 @@ func TestOOMWatchesAreIndependentOfOrder(t *testing.T) {
 	for c := range w.watches {
 		w.Remove(c)
 	}
+	w.mu.Lock() // late events are looked at
+	defer w.mu.Unlock()
 	if len(w.watches)+len(w.byKey)+len(w.pending) != 0 {
 		t.Errorf("left: %d watches, %d keys, %d rechecks", len(w.watches), len(w.byKey), len(w.pending))
 	}

@@ -9,6 +9,8 @@ import (
 	v1 "github.com/containerd/cgroups/v3/cgroup1/stats"
 	v2 "github.com/containerd/cgroups/v3/cgroup2/stats"
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 func TestStats(t *testing.T) {
@@ -19,7 +21,7 @@ func TestStats(t *testing.T) {
 	}
 	c := newCgroup(t, h, cfg)
 	spawn(t, c, "sleep")
-	eventually(t, "the process used the processor", func() bool { return cpuUsed(t, c) > 0 })
+	testnode.Eventually(t, "the process used the processor", func() bool { return cpuUsed(t, c) > 0 })
 	m, err := c.Stats()
 	if err != nil {
 		t.Fatal(err)

@@ -30,7 +30,7 @@ func TestSuiteInOtherModes(t *testing.T) {
 }
 
 func runSuite(t *testing.T, mode Mode) {
-	cmd := exec.Command("/proc/self/exe", "-test.v", "-test.timeout=60s")
+	cmd := exec.Command("/proc/self/exe", "-test.v", "-test.timeout=5m") // some of testnode.Patience: a test says itself what it waits for
 	cmd.Env = append(os.Environ(), "CGROUP_TEST_MODE="+string(mode))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()

@@ -14,6 +14,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 func TestUsage(t *testing.T) {
@@ -26,7 +28,7 @@ func TestUsage(t *testing.T) {
 	c := newCgroup(t, h, cfg)
 	spawn(t, c, "sleep")
 	var u *Usage
-	eventually(t, "the process used the processor", func() (used bool) {
+	testnode.Eventually(t, "the process used the processor", func() (used bool) {
 		var err error
 		if u, err = c.Usage(Details); err != nil {
 			t.Fatal(err)

@@ -10,15 +10,49 @@ const Kill = "KILL"
 
 // The steps of creating a container, in order.
 const (
-	CreateBundle Name = "container.create.bundle" // its directory exists, with config.json
-	CreateRecord Name = "container.create.record" // the first record is written
-	CreateCgroup Name = "container.create.cgroup" // the cgroup exists
-	CreateStdio  Name = "container.create.stdio"  // FIFOs are open, a logging program runs
-	CreateBorn   Name = "container.create.born"   // the process exists and waits for its plan
-	CreateWatch  Name = "container.create.watch"  // its exit will be reported
-	CreateReady  Name = "container.create.ready"  // the container is furnished
-	CreateLimits Name = "container.create.limits" // the last limits are set
-	CreateCommit Name = "container.create.commit" // the final record is written
+	CreateSpec    Name = "container.create.spec"    // the request is translated
+	CreateBundle  Name = "container.create.bundle"  // its directory exists, with config.json
+	CreateRecord  Name = "container.create.record"  // the first record is written
+	CreateCgroup  Name = "container.create.cgroup"  // the cgroup exists
+	CreateStdio   Name = "container.create.stdio"   // FIFOs are open, a logging program runs
+	CreateBorn    Name = "container.create.born"    // the process exists and waits for its plan
+	CreateWatch   Name = "container.create.watch"   // its exit will be reported
+	CreateReady   Name = "container.create.ready"   // the container is furnished
+	CreateLimits  Name = "container.create.limits"  // the last limits are set
+	CreateControl Name = "container.create.control" // it will wait for a later daemon, too
+	CreateCommit  Name = "container.create.commit"  // the final record is written
+)
+
+// The steps of starting a container, in order.
+const (
+	BeginRecord  Name = "container.start.record"  // it is recorded as told, if it would wait for a later daemon
+	BeginProgram Name = "container.start.program" // its program runs
+)
+
+// The steps of executing a process in a container, in order.
+const (
+	ExecStdio   Name = "container.exec.stdio"   // its streams are open
+	ExecBorn    Name = "container.exec.born"    // it exists and waits for its plan
+	ExecWatch   Name = "container.exec.watch"   // its exit will be reported
+	ExecReady   Name = "container.exec.ready"   // it waits for its start
+	ExecRecord  Name = "container.exec.record"  // it is recorded
+	ExecProgram Name = "container.exec.program" // its program runs
+)
+
+// What happens when a container has ended, and the steps of deleting it, in order.
+const (
+	EndRecord     Name = "container.exit.record"    // how it ended is recorded
+	DeleteCgroup  Name = "container.delete.cgroup"  // the cgroup is gone
+	DeleteStreams Name = "container.delete.streams" // so are its streams
+	DeleteRecord  Name = "container.delete.record"  // and the record
+)
+
+// What the container package has just kept in the descriptor store.
+const (
+	KeepPidfd    Name = "container.keep.pidfd"
+	KeepTerminal Name = "container.keep.terminal"
+	KeepStdin    Name = "container.keep.stdin"
+	KeepControl  Name = "container.keep.control"
 )
 
 // The steps of running a pod sandbox, in order.
@@ -95,6 +129,17 @@ func ForgetNames() []Name { return []Name{ForgetMembers, ForgetRecord} }
 
 // CreateNames lists the steps of creating a container.
 func CreateNames() []Name {
-	return []Name{CreateBundle, CreateRecord, CreateCgroup, CreateStdio, CreateBorn, CreateWatch,
-		CreateReady, CreateLimits, CreateCommit}
+	return []Name{CreateSpec, CreateBundle, CreateRecord, CreateCgroup, CreateStdio, CreateBorn, CreateWatch,
+		CreateReady, CreateLimits, CreateControl, CreateCommit}
 }
+
+// BeginNames lists the steps of starting a container.
+func BeginNames() []Name { return []Name{BeginRecord, BeginProgram} }
+
+// ExecNames lists the steps of executing a process in a container.
+func ExecNames() []Name {
+	return []Name{ExecStdio, ExecBorn, ExecWatch, ExecReady, ExecRecord, ExecProgram}
+}
+
+// DeleteNames lists the steps of deleting a container.
+func DeleteNames() []Name { return []Name{DeleteCgroup, DeleteStreams, DeleteRecord} }

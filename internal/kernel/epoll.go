@@ -20,6 +20,12 @@ func EpollAdd(epoll, fd int, token uint64) error {
 	return epollCtl(epoll, unix.EPOLL_CTL_ADD, fd, epollEvent(unix.EPOLLIN|unix.EPOLLONESHOT, token))
 }
 
+// EpollEdge watches fd for good: EpollPoll gives token once for every event that makes it readable, those included that find
+// it readable: epoll(7), EPOLLET.
+func EpollEdge(epoll, fd int, token uint64) error {
+	return epollCtl(epoll, unix.EPOLL_CTL_ADD, fd, epollEvent(unix.EPOLLIN|unix.EPOLLET, token))
+}
+
 // EpollRearm watches fd, which EpollAdd knows, until it is readable once more, which may be now.
 func EpollRearm(epoll, fd int, token uint64) error {
 	return epollCtl(epoll, unix.EPOLL_CTL_MOD, fd, epollEvent(unix.EPOLLIN|unix.EPOLLONESHOT, token))

@@ -18,6 +18,13 @@ func PidfdOpen(pid int) (int, error) {
 	return fd, wrap("pidfd_open", strconv.Itoa(pid), err)
 }
 
+// PidfdOpenThread is PidfdOpen for thread tid, which may be any of its process: PIDFD_THREAD, Linux 6.9; EINVAL before.
+func PidfdOpenThread(tid int) (int, error) {
+	const pidfdThread = unix.O_EXCL
+	fd, err := retryFD(func() (int, error) { return unix.PidfdOpen(tid, pidfdThread) })
+	return fd, wrap("pidfd_open", "thread "+strconv.Itoa(tid), err)
+}
+
 // PidfdSendSignal sends sig to the process of pidfd: pidfd_send_signal(2), Linux 5.1.
 // ESRCH when it has ended and was reaped.
 func PidfdSendSignal(pidfd int, sig unix.Signal) error {

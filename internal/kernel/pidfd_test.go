@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -32,8 +33,9 @@ func child(t *testing.T, script string) int {
 
 func await(t *testing.T, pidfd int) ExitStatus {
 	t.Helper()
-	poll := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-	if n, err := unix.Poll(poll, int((10 * time.Second).Milliseconds())); n != 1 {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := AwaitPidfd(ctx, pidfd); err != nil {
 		t.Fatalf("did not end: %v", err)
 	}
 	status, ended, err := WaitPidfd(pidfd)

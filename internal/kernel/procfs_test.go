@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const statLine = "4242 (sleep) S 17 4242 18 34816 4242 4194304 114 0 0 0 0 0 0 0 20 0 3 0 8867 5623808 " +
+const statLine = "4242 (sleep) S 17 4242 18 34816 4242 4194304 114 0 0 0 250 42 0 0 20 0 3 0 8867 5623808 " +
 	"217 18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 768\n"
 
 func TestParseProcStat(t *testing.T) {
-	want := ProcStat{Comm: "sleep", State: 'S', PPid: 17, Group: 4242, Session: 18, Threads: 3, StartTicks: 8867, ExitWord: 768}
+	want := ProcStat{Comm: "sleep", State: 'S', PPid: 17, Group: 4242, Session: 18, Threads: 3, CPUTicks: 292, StartTicks: 8867, Resident: 217, ExitWord: 768}
 	tests := map[string]struct {
 		text string
 		want ProcStat
@@ -25,7 +25,7 @@ func TestParseProcStat(t *testing.T) {
 		"name ) S 1":       {text: strings.Replace(statLine, "sleep", ") S 1 (", 1), want: withComm(want, ") S 1 (")},
 		"name newline":     {text: strings.Replace(statLine, "sleep", "a\nb c", 1), want: withComm(want, "a\nb c")},
 		"empty name":       {text: strings.Replace(statLine, "sleep", "", 1), want: withComm(want, "")},
-		"no exit code":     {text: strings.Join(strings.Fields(statLine)[:30], " "), want: ProcStat{Comm: "sleep", State: 'S', PPid: 17, Group: 4242, Session: 18, Threads: 3, StartTicks: 8867}},
+		"no exit code":     {text: strings.Join(strings.Fields(statLine)[:30], " "), want: ProcStat{Comm: "sleep", State: 'S', PPid: 17, Group: 4242, Session: 18, Threads: 3, CPUTicks: 292, StartTicks: 8867, Resident: 217}},
 		"empty":            {fail: true},
 		"no brackets":      {text: "1 2 3", fail: true},
 		"brackets swapped": {text: "1 )x( S", fail: true},

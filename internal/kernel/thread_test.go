@@ -3,6 +3,7 @@
 package kernel_test
 
 import (
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -17,5 +18,20 @@ func TestOnThreadSparesTheFirst(t *testing.T) {
 				t.Error("ran on the first thread of the process")
 			}
 		})
+	}
+}
+
+func TestOnThreadPanics(t *testing.T) {
+	for range 50 {
+		func() {
+			defer func() {
+				p, ok := recover().(*kernel.Panic)
+				if !ok || p.Value != "burnt" || !strings.Contains(p.Error(), "TestOnThreadPanics") {
+					t.Errorf("recovered %v", p)
+				}
+			}()
+			kernel.OnThread(func() { panic("burnt") })
+			t.Error("returned")
+		}()
 	}
 }

@@ -34,6 +34,7 @@ func codeRoot(c *codec, r *Root) {
 	c.uint64(&r.Propagation)
 	c.uint64(&r.After)
 	c.bool(&r.Readonly)
+	number(c, &r.Mask)
 }
 
 func codeMount(c *codec, m *Mount) {

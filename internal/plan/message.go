@@ -14,12 +14,13 @@ const HeaderSize = 5
 // Kind tells what a message means.
 type Kind byte
 
-// Messages of the daemon.
+// Messages of the daemon. A process that was created may be started by a daemon of another
+// build: Taken, Start, Listener and Failed stay as they are.
 const (
 	SendPlan  Kind = 'p' // payload: Encode(Plan)
 	HooksDone Kind = 'h'
 	Taken     Kind = 't' // the descriptor announced by Listener was taken over
-	Start     Kind = 's'
+	Start     Kind = 's' // may come again, from a daemon that does not know whether an earlier one has said it
 )
 
 // Messages of sardine-init.

@@ -49,6 +49,7 @@ type Root struct {
 	Propagation uint64 // MS_SHARED, MS_SLAVE, MS_PRIVATE or MS_UNBINDABLE for the whole tree before pivot_root
 	After       uint64 // propagation of "/" afterwards, 0 to leave
 	Readonly    bool
+	Mask        int // detached empty directory to copy over masked ones, NoFD to make one
 }
 
 // Mount is one entry of the OCI mounts array, in order. When FD is set, the

@@ -29,6 +29,7 @@ func (s *session) become() {
 	for i := range s.plan.StartHooks {
 		s.check("startContainer hook", runHook(&s.plan.StartHooks[i], s.plan.StartState))
 	}
+	s.shrinkTable()
 	s.restrict()
 	s.check("exec "+p.Args[0], s.exec(program))
 }

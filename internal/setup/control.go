@@ -78,25 +78,39 @@ func (c *control) send(kind plan.Kind, payload []byte, fd int) error {
 	return nil
 }
 
-// ask sends a message and waits for its answer.
+// ask sends a message and waits for its answer. A daemon that says Start once more is
+// another one than the one that was asked: it is asked again.
 func (c *control) ask(kind plan.Kind, payload []byte, answer plan.Kind) error {
-	if err := c.send(kind, payload, plan.NoFD); err != nil {
-		return err
+	for {
+		if err := c.send(kind, payload, plan.NoFD); err != nil {
+			return err
+		}
+		switch c.next() {
+		case answer:
+			return nil
+		case plan.Start:
+		default:
+			return errProtocol
+		}
 	}
-	return c.await(answer)
 }
 
-// await waits for a message of one kind. A closed socket means that the daemon gave
-// this process up: it ends without a word.
+// await waits for a message of one kind.
 func (c *control) await(kind plan.Kind) error {
-	got, _, err := c.receive()
-	if err != nil {
-		exit()
-	}
-	if got != kind {
+	if c.next() != kind {
 		return errProtocol
 	}
 	return nil
+}
+
+// next returns the kind of the daemon's next message. A closed socket means that the daemon
+// gave this process up: it ends without a word.
+func (c *control) next() plan.Kind {
+	kind, _, err := c.receive()
+	if err != nil {
+		exit()
+	}
+	return kind
 }
 
 // check ends the process when err is not nil.

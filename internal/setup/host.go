@@ -18,11 +18,14 @@ type hostFiles struct {
 	proc     int // /proc
 	devNull  int // /dev/null, O_PATH
 	execAttr int // the LSM label file of this thread, or NoFD
-	empty    int // detached empty read-only directory, made when first needed, or NoFD
+	empty    int // detached empty read-only directory: the daemon's, or made when first needed, or NoFD
 }
 
 func (h *hostFiles) open(p *plan.Plan) (err error) {
 	h.execAttr, h.empty = plan.NoFD, plan.NoFD
+	if p.Root != nil {
+		h.empty = p.Root.Mask
+	}
 	if h.proc, err = open("/proc", unix.O_PATH|unix.O_DIRECTORY); err != nil {
 		return err
 	}

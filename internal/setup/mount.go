@@ -192,7 +192,7 @@ func (h *hostFiles) coverDirectory(target int, path string) error {
 	if h.empty != plan.NoFD {
 		return coverWith(h.empty, target, path)
 	}
-	empty, err := emptyDirectory()
+	empty, err := kernel.EmptyTree()
 	if err != nil {
 		return err
 	}
@@ -211,20 +211,6 @@ func coverWith(cover, target int, path string) error {
 	}
 	defer unix.Close(tree)
 	return kernel.MoveMount(tree, target, path)
-}
-
-func emptyDirectory() (int, error) {
-	fs, err := kernel.FSOpen("tmpfs")
-	if err != nil {
-		return -1, err
-	}
-	defer fs.Close()
-	for _, o := range []plan.Pair{{Key: "mode", Value: "0555"}, {Key: "size", Value: "1"}, {Key: "nr_inodes", Value: "1"}} {
-		if err := fs.SetString(o.Key, o.Value); err != nil {
-			return -1, err
-		}
-	}
-	return fs.Mount(unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC)
 }
 
 func missing(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) }
