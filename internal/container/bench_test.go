@@ -3,9 +3,13 @@
 package container
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sardine-run/sardine/internal/stdio"
 )
@@ -42,4 +46,50 @@ func BenchmarkExec(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkLoad takes 1,000 running containers over. SPECIFICATION.md has a daemon with as many pods
+// come up in a second, of which this is a part.
+func BenchmarkLoad(b *testing.B) {
+	const containers = 1000
+	n := newNode(b)
+	spec := n.spec("")
+	spec.Process.Args = []string{"/bin/sleep", "1000"}
+	for i := range containers {
+		n.start(n.createSpec(fmt.Sprint("c", i), spec))
+	}
+	b.ReportAllocs()
+	var spent time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		old := n.List("")
+		n.shut()
+		for _, c := range old {
+			c.init.release()
+		}
+		n.open()
+		_ = n.Exits.BPF() // it is there
+		before := cpuTime(b)
+		b.StartTimer()
+		if err := n.Load(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		spent += cpuTime(b) - before
+		if got := len(n.List("")); got != containers {
+			b.Fatalf("%d containers are loaded", got)
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(spent.Milliseconds())/float64(b.N), "cpu-ms/op")
+}
+
+// cpuTime is what this process has used.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 
 	"github.com/sardine-run/sardine/internal/cgroup"
 	"github.com/sardine-run/sardine/internal/stdio"
@@ -21,18 +22,24 @@ type Container struct {
 	cgroup  *cgroup.Cgroup
 	flags   flags
 	created time.Time
+	parsed  sharedSpec
 
 	// op serializes what takes long: start, pause, resume, update, delete. It is taken
 	// before mu.
 	op sync.Mutex
+	// group is held for reading by who signals all in the cgroup, and for writing by who removes it: its name may be another's then.
+	// It is taken after op, before mu.
+	group sync.RWMutex
 
 	mu    sync.Mutex // guards what follows, and all processes; never held for long
 	state State
 	init  *process
 	execs map[string]*Exec // nil until there is one
 	live  int              // executed processes that run or are being started
+	waits bool             // the process was not told to start, and outlives the daemon meanwhile
 	// over is set when the first process has ended: nothing can be executed any more.
 	over bool
+	end  ending
 }
 
 // flags are facts of the spec that are needed without reading it again.
@@ -110,7 +117,7 @@ func (c *Container) resize(p *process, width, height uint16) error {
 // its side.
 func (c *Container) CloseStdin() { c.closeStdin(c.init) }
 
-// StdinClosed reports whether CloseStdin was called, since this daemon knows the container.
+// StdinClosed reports whether CloseStdin was called.
 func (c *Container) StdinClosed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -121,6 +128,11 @@ func (c *Container) closeStdin(p *process) {
 	c.mu.Lock()
 	p.stdinClosed = true
 	streams := p.streams
+	if streams != nil && streams.StdinKept() {
+		if err := c.writeProcess(p); err != nil {
+			log.L.WithError(err).WithField("id", c.id).Warn("a later daemon will open the input of a process again")
+		}
+	}
 	c.mu.Unlock()
 	if streams != nil {
 		streams.CloseStdin()
@@ -141,6 +153,11 @@ func (c *Container) move(a action) error {
 func (c *Container) need(what string, states ...State) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.in(what, states...)
+}
+
+// in is need with mu held.
+func (c *Container) in(what string, states ...State) error {
 	for _, s := range states {
 		if c.state == s {
 			return nil
@@ -157,4 +174,11 @@ func (c *Container) need(what string, states ...State) error {
 func (c *Container) notify(e Event) {
 	e.Container = c
 	c.manager.tell(e)
+}
+
+// locked does f with mu held.
+func (c *Container) locked(f func() error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return f()
 }

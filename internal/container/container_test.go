@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sardine-run/sardine/internal/stdio"
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 func TestLife(t *testing.T) {
@@ -162,7 +163,7 @@ func TestPauseStopsAll(t *testing.T) {
 		}
 		return info.Size()
 	}
-	eventually(t, "ticks", func() bool { return size() > 2 })
+	testnode.Eventually(t, "ticks", func() bool { return size() > 2 })
 	if err := c.Pause(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -177,19 +178,19 @@ func TestPauseStopsAll(t *testing.T) {
 	if err := c.Resume(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "ticks after resume", func() bool { return size() > before })
+	testnode.Eventually(t, "ticks after resume", func() bool { return size() > before })
 }
 
 func TestKillAll(t *testing.T) {
 	n := newNode(t)
-	c := n.run("one", `trap '' TERM; (trap 'echo child >>/data/log; exit' TERM; while :; do sleep 0.05; done) & while :; do wait; sleep 0.05; done`)
-	eventually(t, "three processes", func() bool { p, _ := c.Pids(); return len(p) >= 3 })
-	time.Sleep(50 * time.Millisecond) // for the trap
+	c := n.run("one", `trap '' TERM; (trap 'echo child >>/data/log; exit' TERM; echo >/data/trap; while :; do sleep 0.05; done) & while :; do wait; sleep 0.05; done`)
+	testnode.Eventually(t, "three processes", func() bool { p, _ := c.Pids(); return len(p) >= 3 })
+	testnode.Eventually(t, "the trap", func() bool { _, err := os.Stat(filepath.Join(n.image, "data/trap")); return err == nil })
 	if err := c.Kill(unix.SIGTERM, true); err != nil {
 		t.Fatal(err)
 	}
 	log := filepath.Join(n.image, "data/log")
-	eventually(t, "the child's log", func() bool { text, _ := os.ReadFile(log); return string(text) == "child\n" })
+	testnode.Eventually(t, "the child's log", func() bool { text, _ := os.ReadFile(log); return string(text) == "child\n" })
 	if c.Status().State != Running {
 		t.Error("the first process ended of a signal that it ignores")
 	}
@@ -213,7 +214,7 @@ func TestSharedPIDNamespace(t *testing.T) {
 	if code := n.wait(c); code != 3 {
 		t.Errorf("exit status %d", code)
 	}
-	eventually(t, "the end of the rest", func() bool { p, err := c.Pids(); return err == nil && len(p) == 0 })
+	testnode.Eventually(t, "the end of the rest", func() bool { p, err := c.Pids(); return err == nil && len(p) == 0 })
 	n.delete(c)
 }
 

@@ -29,6 +29,7 @@ import (
 type Request struct {
 	Namespace, ID string
 	Spec          []byte              // OCI runtime spec, JSON
+	SpecFile      string              // a file that holds Spec and is never written again: linked to, for it takes pages of tmpfs
 	Parsed        *specs.Spec         // the same, for callers who have it; used up
 	Rootfs        []rootfs.Mount      // empty: the spec's root.path
 	Trees         map[string]*os.File // see oci.Options; they stay the caller's
@@ -36,6 +37,9 @@ type Request struct {
 	CgroupDriver  cgroup.Driver // "" is Cgroupfs
 	NoNewKeyring  bool
 	NoPivotRoot   bool
+	// Waits says that the container is started later, by somebody who may outlive the
+	// daemon: until then it outlives the daemon, too.
+	Waits bool
 }
 
 // creation is a container on its way to Created. Every step that changes the node leaves
@@ -78,21 +82,18 @@ func (c *creation) run(ctx context.Context) error {
 		do   func(context.Context) error
 		then fault.Name
 	}{
-		{c.translate, ""},
+		{c.translate, fault.CreateSpec},
 		{c.makeBundle, fault.CreateBundle},
 		{c.makeRecord, fault.CreateRecord},
 		{c.makeCgroup, fault.CreateCgroup},
 		{c.openStdio, fault.CreateStdio},
 		{c.launchInit, fault.CreateReady},
 		{c.setLimits, fault.CreateLimits},
+		{c.keepControl, fault.CreateControl},
 		{c.commit, fault.CreateCommit},
 	}
 	for _, step := range steps {
-		err := step.do(ctx)
-		if err == nil && step.then != "" {
-			err = fault.Point(step.then)
-		}
-		if err != nil {
+		if err := c.manager.step(step.then, func() error { return step.do(ctx) }); err != nil {
 			return err
 		}
 	}
@@ -105,7 +106,11 @@ func (c *creation) rollback(ctx context.Context) error {
 	defer cancel()
 	var errs []error
 	for i := len(c.undo) - 1; i >= 0; i-- {
-		errs = append(errs, c.undo[i](ctx))
+		err := c.undo[i](ctx)
+		errs = append(errs, err)
+		if errors.Is(err, errCgroupLeft) {
+			break // the record is all that tells of the cgroup: the next daemon tries again
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("clean up container %s: %w", c.key, err)
@@ -181,7 +186,16 @@ func (c *creation) makeBundle(context.Context) error {
 	if err := os.Mkdir(filepath.Join(dir, "rootfs"), 0o711); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, configName), c.request.Spec, 0o600)
+	return c.request.writeSpec(filepath.Join(dir, configName))
+}
+
+func (r *Request) writeSpec(path string) error {
+	if r.SpecFile != "" {
+		if err := os.Link(r.SpecFile, path); !errors.Is(err, unix.EXDEV) {
+			return err
+		}
+	}
+	return os.WriteFile(path, r.Spec, 0o600)
 }
 
 func (c *creation) makeRecord(context.Context) error { return c.writeRecord() }
@@ -195,7 +209,7 @@ func (c *creation) makeCgroup(context.Context) error {
 }
 
 func (c *creation) openStdio(ctx context.Context) error {
-	streams, err := stdio.Open(ctx, c.request.Stdio, c.stdioOptions(c.id, hostUID(&c.spec, c.spec.Process.User.UID)))
+	streams, err := stdio.Open(ctx, c.request.Stdio, c.stdioOptions(c.init, hostUID(&c.spec, c.spec.Process.User.UID)))
 	if err != nil {
 		return fmt.Errorf("container %s: %w", c.key, err)
 	}
@@ -206,29 +220,39 @@ func (c *creation) openStdio(ctx context.Context) error {
 
 func (c *creation) launchInit(ctx context.Context) error {
 	c.onUndo(func(ctx context.Context) error { return c.discard(ctx, c.init) })
-	birth, err := c.cgroup.Begin(0)
-	if err != nil {
-		return err
-	}
-	defer birth.End()
-	if _, err := c.manager.Launcher.Launch(ctx, c.launch, c.init.streams.Files(), birth, c.host(c.init, &c.spec)); err != nil {
+	if _, err := c.bear(ctx, c.launch, c.init, c.birth(0), &c.spec); err != nil {
 		return fmt.Errorf("container %s: %w", c.key, err)
 	}
 	c.launch = nil
 	return c.init.streams.ReleaseFiles()
 }
 
+// bear launches p.
+func (c *Container) bear(ctx context.Context, req *launch.Request, p *process, birth *birth, spec *specs.Spec) (*launch.Process, error) {
+	defer birth.end()
+	host := c.host(p, spec)
+	host.Turn = birth.begin
+	handle, err := c.manager.Launcher.Launch(ctx, req, p.streams.Files(), birth, host)
+	if err != nil {
+		c.manager.launchFailed.Add(1)
+		return nil, err
+	}
+	c.manager.launched.Add(1)
+	return handle, nil
+}
+
 // host is what the Launcher calls back for p.
 func (c *Container) host(p *process, spec *specs.Spec) launch.Host {
+	born, watched := fault.CreateBorn, fault.CreateWatch
+	if p != c.init {
+		born, watched = fault.ExecBorn, fault.ExecWatch
+	}
 	return launch.Host{
-		Born: func(born *launch.Process) error {
-			if err := fault.Point(fault.CreateBorn); err != nil {
+		Born: func(process *launch.Process) error {
+			if err := fault.Point(born); err != nil {
 				return err
 			}
-			if err := c.watch(p, born); err != nil {
-				return err
-			}
-			return fault.Point(fault.CreateWatch)
+			return c.manager.step(watched, func() error { return c.watch(p, process) })
 		},
 		RunHooks: func(ctx context.Context, pid int) error { return c.runHostHooks(ctx, spec, pid) },
 		Terminal: func(master *os.File) error { return p.streams.Attach(master) },
@@ -252,19 +276,29 @@ func (c *Container) discard(ctx context.Context, p *process) error {
 	if err := p.awaitGone(ctx); err != nil {
 		return err
 	}
-	c.manager.Exits.Forget(p.identity)
+	c.forget(p)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p.release()
 	return nil
 }
 
-// removeCgroup deletes the cgroup, with what still runs in it.
+// errCgroupLeft is the class of a failure to remove a cgroup.
+var errCgroupLeft = errors.New("its cgroup is left")
+
+// removeCgroup deletes the cgroup, with what still runs in it. It takes its own time: what was tried before may have
+// used up the caller's.
 func (c *Container) removeCgroup(ctx context.Context) error {
-	if err := c.cgroup.Kill(); err != nil {
-		return err
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
+	err := c.cgroup.Kill()
+	if err == nil {
+		err = c.cgroup.Delete(ctx)
 	}
-	return c.cgroup.Delete(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errCgroupLeft, err)
+	}
+	return nil
 }
 
 func (c *creation) setLimits(context.Context) error {
@@ -283,6 +317,22 @@ func (c *creation) setLimits(context.Context) error {
 	return nil
 }
 
+// keepControl has the process wait for a later daemon, too.
+func (c *creation) keepControl(context.Context) error {
+	if !c.request.Waits {
+		return nil
+	}
+	control, err := c.init.handle.Control()
+	if err != nil {
+		return err
+	}
+	defer control.Close()
+	c.onUndo(func(context.Context) error { c.shelf(c.init).Drop(roleControl); return nil })
+	c.shelf(c.init).Keep(roleControl, control)
+	c.waits = true
+	return nil
+}
+
 func (c *creation) commit(context.Context) error { return c.writeRecord() }
 
 // options are those of the spec's translation.
@@ -294,6 +344,12 @@ func (c *creation) options() oci.Options {
 	}
 }
 
-func (c *Container) stdioOptions(id string, uid int) stdio.Options {
-	return stdio.Options{ID: id, Namespace: c.namespace, UID: uid, Reap: c.manager.reap}
+func (c *Container) stdioOptions(p *process, uid int) stdio.Options {
+	id := p.id
+	if p == c.init {
+		id = c.id
+	}
+	return stdio.Options{
+		ID: id, Namespace: c.namespace, UID: uid, Reap: c.manager.reap, Pump: &c.manager.pump, Keeper: c.shelf(p),
+	}
 }

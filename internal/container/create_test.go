@@ -162,3 +162,31 @@ func TestFaults(t *testing.T) {
 		t.Errorf("%v:\n%s", err, out)
 	}
 }
+
+// A spec that lies in a file already is not written a second time.
+func TestSpecIsLinked(t *testing.T) {
+	n := newNode(t)
+	r := n.request("one", n.spec("exit 3"))
+	r.SpecFile = filepath.Join(filepath.Dir(n.Dir), "spec.json")
+	if err := os.WriteFile(r.SpecFile, r.Spec, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := n.createRequest(r)
+	bundled, err := os.Stat(filepath.Join(c.Bundle(), configName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	given, err := os.Stat(r.SpecFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !os.SameFile(given, bundled) {
+		t.Error("the bundle has a file of its own")
+	}
+	n.start(c)
+	n.wait(c)
+	n.delete(c)
+	if _, err := os.Stat(r.SpecFile); err != nil {
+		t.Error(err)
+	}
+}

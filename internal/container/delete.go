@@ -9,6 +9,8 @@ import (
 
 	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
+
+	"github.com/sardine-run/sardine/internal/fault"
 )
 
 // Delete removes a container that has ended, or that was never started, and returns how it
@@ -52,11 +54,18 @@ func (c *Container) endUnstarted(ctx context.Context) error {
 // dismantle undoes what Create did. The cgroup goes first: a process that is left over
 // might hold the streams, and nothing waits for those then.
 func (c *Container) dismantle(ctx context.Context) error {
-	if err := c.emptyCgroup(ctx); err != nil {
+	if err := c.manager.step(fault.DeleteCgroup, func() error { return c.emptyCgroup(ctx) }); err != nil {
 		return err
 	}
-	c.dropExecs(ctx)
-	c.closeStreams(ctx, c.init)
+	err := c.manager.step(fault.DeleteStreams, func() error {
+		c.dropExecs(ctx)
+		c.closeStreams(ctx, c.init)
+		c.shelf(c.init).Drop(roleControl)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	if c.flags.postStop {
 		if err := c.runPoststop(ctx); err != nil {
 			log.G(ctx).WithError(err).WithField("id", c.id).Warn("poststop hook failed")
@@ -65,12 +74,22 @@ func (c *Container) dismantle(ctx context.Context) error {
 	c.mu.Lock()
 	c.init.release()
 	c.mu.Unlock()
-	return c.manager.removeDir(c.key)
+	return c.manager.step(fault.DeleteRecord, func() error {
+		if err := c.manager.removeDir(c.key); err != nil {
+			return err
+		}
+		if c.end.elsewhere {
+			c.forget(c.init)
+		}
+		return nil
+	})
 }
 
 // emptyCgroup removes the cgroup. With a pid namespace of its own the container's
 // processes ended with the first, so there is nothing to kill, nor to look for.
 func (c *Container) emptyCgroup(ctx context.Context) error {
+	c.group.Lock()
+	defer c.group.Unlock()
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
 	if !c.flags.sharedPID && c.cgroup.Delete(ctx) == nil {

@@ -9,6 +9,11 @@
 // read again from its directory. The Manager tells what happens through Config.Notify, in
 // order for each container.
 //
+// A daemon may end at any instant, and the next one goes on: Load. What must not be closed
+// meanwhile, terminals, open inputs, the control sockets of containers that wait for their
+// start, is kept in the descriptor store under task/NAMESPACE/ID/EXEC/ROLE, with EXEC empty
+// for the first process. What was executed for a session of a client ends with the daemon.
+//
 // Records lie on a file system that does not survive a reboot, one directory per
 // container: DIR/NAMESPACE/ID/{config.json,record.json,exec-ID.json}.
 package container

@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/sardine-run/sardine/internal/fault"
 	"github.com/sardine-run/sardine/internal/launch"
 	"github.com/sardine-run/sardine/internal/oci"
 	"github.com/sardine-run/sardine/internal/stdio"
@@ -31,8 +32,8 @@ type Exec struct {
 }
 
 // Exec adds a process to the container, to be started by Exec.Start. ErrAlreadyExists when
-// the container has one with this id. With streams.Files it is not recorded: a later daemon
-// knows nothing of it.
+// the container has one with this id. With streams.Files the process belongs to a session, which
+// ends with the daemon: a later one ends what still runs of it.
 func (c *Container) Exec(id string, spec *specs.Process, streams stdio.Config) (*Exec, error) {
 	return c.addExec(id, func(*specs.Process) *specs.Process { return spec }, streams)
 }
@@ -51,12 +52,12 @@ func (c *Container) addExec(id string, spec func(*specs.Process) *specs.Process,
 	if !fileName(id) || len(execPrefix+id) > unix.NAME_MAX-len(".json")-1 {
 		return nil, fmt.Errorf("exec %q: not a file name: %w", id, errdefs.ErrInvalidArgument)
 	}
-	if err := c.need("exec", Created, Running); err != nil {
-		return nil, err
-	}
 	e := &Exec{container: c, process: newProcess(id, streams), state: Created, spec: spec}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err := c.in("exec", Created, Running); err != nil {
+		return nil, err
+	}
 	if c.execs[id] != nil {
 		return nil, fmt.Errorf("exec %s in container %s: %w", id, c.key, errdefs.ErrAlreadyExists)
 	}
@@ -132,7 +133,7 @@ func (e *Exec) begin() error {
 
 func (e *Exec) launch(ctx context.Context) error {
 	c, p := e.container, e.process
-	spec, err := c.readSpec()
+	spec, err := c.parsed.get(c.readSpec)
 	if err != nil {
 		return err
 	}
@@ -146,24 +147,36 @@ func (e *Exec) launch(ctx context.Context) error {
 	for _, w := range warnings {
 		log.G(ctx).WithField("id", c.id).WithField("exec", p.id).Warn(w)
 	}
-	streams, err := stdio.Open(ctx, p.stdio, c.stdioOptions(p.id, hostUID(spec, process.User.UID)))
+	return e.run(ctx, request, spec, hostUID(spec, process.User.UID))
+}
+
+// run makes the process. Nothing but it is left to be undone of a step that fails.
+func (e *Exec) run(ctx context.Context, request *launch.Request, spec *specs.Spec, uid int) error {
+	c, p := e.container, e.process
+	var handle *launch.Process
+	for _, step := range []struct {
+		do   func() error
+		then fault.Name
+	}{
+		{func() error { return e.openStdio(ctx, uid) }, fault.ExecStdio},
+		{func() (err error) { handle, err = c.bear(ctx, request, p, c.birth(c.Pid()), spec); return err }, fault.ExecReady},
+		{func() error { return errors.Join(p.streams.ReleaseFiles(), e.firstWrite()) }, fault.ExecRecord},
+		{func() error { return handle.Start(ctx) }, fault.ExecProgram},
+	} {
+		if err := c.manager.step(step.then, step.do); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Exec) openStdio(ctx context.Context, uid int) error {
+	c, p := e.container, e.process
+	streams, err := stdio.Open(ctx, p.stdio, c.stdioOptions(p, uid))
 	if err != nil {
 		return err
 	}
-	c.mu.Lock()
-	p.setStreams(streams)
-	c.mu.Unlock()
-	handle, err := c.bear(ctx, request, p, spec)
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	err = errors.Join(streams.ReleaseFiles(), e.write())
-	c.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	return handle.Start(ctx)
+	return c.locked(func() error { p.setStreams(streams); return nil })
 }
 
 func (e *Exec) takeSpec(own *specs.Process) *specs.Process {
@@ -174,16 +187,6 @@ func (e *Exec) takeSpec(own *specs.Process) *specs.Process {
 	process := spec(own)
 	process.Terminal = e.process.stdio.Terminal
 	return process
-}
-
-// bear launches p beside the first process.
-func (c *Container) bear(ctx context.Context, request *launch.Request, p *process, spec *specs.Spec) (*launch.Process, error) {
-	birth, err := c.cgroup.Begin(c.Pid())
-	if err != nil {
-		return nil, err
-	}
-	defer birth.End()
-	return c.manager.Launcher.Launch(ctx, request, p.streams.Files(), birth, c.host(p, spec))
 }
 
 // fail ends what a failed start has left.
@@ -210,7 +213,7 @@ func (c *Container) execEnded(p *process) {
 	if e := c.execs[p.id]; e != nil && e.process == p {
 		e.state = Stopped
 		if err := e.write(); err == nil {
-			c.manager.Exits.Forget(p.identity)
+			c.forget(p)
 		}
 	}
 	c.notify(Event{Kind: ProcessExited, ExecID: p.id, Pid: p.identity.Pid, Exit: *p.ended})
@@ -221,20 +224,37 @@ func (c *Container) execEnded(p *process) {
 
 func (e *Exec) file() string { return execPrefix + e.process.id + ".json" }
 
-// write records the process for a later daemon. mu is held.
+// firstWrite records a process that waits for its start. Of a session this is all that is ever written, so that others
+// need not wait for it. Half a record is of a process that was not told to start: there is nothing to be ended.
+func (e *Exec) firstWrite() error {
+	c := e.container
+	if !e.process.session() {
+		return c.locked(e.write)
+	}
+	c.mu.Lock()
+	record := e.record()
+	c.mu.Unlock()
+	return writeFileOnce(c.manager.dir(c.key), e.file(), record)
+}
+
+// write records the process for a later daemon, to which the end of one of a session is the
+// same as no record. mu is held.
 func (e *Exec) write() error {
-	p := e.process
-	if p.stdio.Files != nil {
+	if e.process.session() {
 		return nil
 	}
-	return writeFile(e.container.manager.dir(e.container.key), e.file(),
-		execRecord{ID: p.id, Process: p.identity, Stdio: p.stdio, Exit: p.ended})
+	return writeFile(e.container.manager.dir(e.container.key), e.file(), e.record())
+}
+
+// record is what a later daemon is told. mu is held.
+func (e *Exec) record() execRecord {
+	p := e.process
+	return execRecord{
+		Version: version, ID: p.id, Process: p.identity, Stdio: p.stdio, StdinClosed: p.inputOver(), Session: p.session(), Exit: p.ended,
+	}
 }
 
 func (e *Exec) remove() error {
-	if e.process.stdio.Files != nil {
-		return nil
-	}
 	return ignoreMissing(os.Remove(filepath.Join(e.container.manager.dir(e.container.key), e.file())))
 }
 

@@ -4,10 +4,13 @@ package container
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/containerd/log"
+	"golang.org/x/sys/unix"
 
 	"github.com/sardine-run/sardine/internal/exits"
+	"github.com/sardine-run/sardine/internal/fault"
 	"github.com/sardine-run/sardine/internal/kernel"
 	"github.com/sardine-run/sardine/internal/launch"
 )
@@ -25,14 +28,37 @@ func (c *Container) watch(p *process, born *launch.Process) error {
 	}
 	c.mu.Lock()
 	p.identity, p.pidfd, p.handle, p.held = identity, born.Pidfd, born, true
+	if c.over { // those who were there have been killed
+		_ = p.signal(unix.SIGKILL)
+	}
 	c.mu.Unlock()
+	c.keepPidfd(p)
 	err = c.manager.Exits.Watch(exits.Child{Identity: identity, Pidfd: watched}, func(s exits.Status) { c.ended(p, s) })
 	if err != nil { // the Launcher reaps and closes
+		c.shelf(p).Drop(rolePidfd)
 		c.mu.Lock()
 		p.identity, p.pidfd, p.handle = exits.Identity{}, nil, nil
 		c.mu.Unlock()
 	}
 	return err
+}
+
+// keepPidfd has the kernel remember how p ends, for a daemon that was not there, when the eBPF
+// program does not: PIDFD_GET_INFO, Linux 6.15.
+func (c *Container) keepPidfd(p *process) {
+	if p.session() || c.manager.Exits.BPF() == nil {
+		return
+	}
+	kept := c.shelf(p).keep(rolePidfd, p.pidfd)
+	if p == c.init {
+		c.end.pidfdKept.Store(kept)
+	}
+}
+
+// forget drops what was kept of a process's exit status.
+func (c *Container) forget(p *process) {
+	c.manager.Exits.Forget(p.identity)
+	c.shelf(p).Drop(rolePidfd)
 }
 
 // ended takes note of the end of a process, and reports it unless it is held back.
@@ -86,8 +112,14 @@ func (c *Container) initEnded() {
 	}
 }
 
-// killRest ends processes that the kernel does not end with the first one.
+// killRest ends processes that the kernel does not end with the first one. One that is being executed may not be in
+// the cgroup yet.
 func (c *Container) killRest() {
+	c.mu.Lock()
+	for _, e := range c.execs {
+		_ = e.process.signal(unix.SIGKILL)
+	}
+	c.mu.Unlock()
 	err := c.cgroup.Kill()
 	if err == nil && c.Status().State == Paused {
 		err = c.cgroup.Thaw() // frozen processes of cgroup v1 die when they are thawed
@@ -124,24 +156,68 @@ func (c *Container) finish() {
 	if wasPaused {
 		_ = c.cgroup.Thaw() // nothing is in it that could mind
 	}
+	c.recordEnd()
+	c.notify(Event{Kind: ProcessExited, Pid: c.init.identity.Pid, Exit: *c.init.ended})
+	close(c.init.waited)
+}
+
+// ending is how the end of a container is kept from being lost.
+type ending struct {
+	pidfdKept atomic.Bool // the store has the first process's
+	killed    bool        // it was sent SIGKILL: it is not paused any more
+	// elsewhere is set when only the eBPF map or the kernel knows how the first process ended, and who was told.
+	elsewhere bool
+}
+
+// recordEnd writes down how the container has ended, unless somebody else does. mu is held.
+func (c *Container) recordEnd() {
+	if c.manager.recordedElsewhere(c) && c.remembered() {
+		c.end.elsewhere = true
+		return
+	}
 	if err := c.writeRecord(); err != nil {
 		// The record in the eBPF map stays, so the status is not lost.
 		log.L.WithError(err).WithField("id", c.id).Error("write down the end of the container")
-	} else {
-		c.manager.Exits.Forget(c.init.identity)
+		return
 	}
-	c.notify(Event{Kind: ProcessExited, Pid: c.init.identity.Pid, Exit: *c.init.ended})
-	close(c.init.waited)
+	_ = fault.Point(fault.EndRecord)
+	c.forget(c.init)
+}
+
+// remembered reports whether a later daemon finds out without a record how the first process has ended. mu is held.
+func (c *Container) remembered() bool {
+	if c.manager.Exits.Remembers(c.init.identity) {
+		return true
+	}
+	if !c.end.pidfdKept.Load() || c.init.pidfd == nil {
+		return false
+	}
+	_, ended, err := kernel.PidfdExitStatus(int(c.init.pidfd.Fd()))
+	return err == nil && ended
 }
 
 // writeRecord writes the container's record as it is now. mu is held, or c not yet known
 // to others.
 func (c *Container) writeRecord() error {
 	return writeFile(c.manager.dir(c.key), recordName, record{
-		Namespace: c.namespace, ID: c.id, Cgroup: c.cgroup.Record(),
-		Process: c.init.identity, Stdio: c.init.stdio, Created: c.created, Exit: c.init.ended,
+		Version: version, Namespace: c.namespace, ID: c.id, Cgroup: c.cgroup.Record(),
+		Process: c.init.identity, Stdio: c.init.stdio, StdinClosed: c.init.inputOver(), Waits: c.waits, Created: c.created, Exit: c.init.ended,
 		NoNewKeyring: c.flags.noNewKeyring, SharedPID: c.flags.sharedPID, PostStart: c.flags.postStart, PostStop: c.flags.postStop,
 	})
+}
+
+// writeProcess writes the record of a process that runs. mu is held.
+func (c *Container) writeProcess(p *process) error {
+	if p.identity == (exits.Identity{}) || p.ended != nil {
+		return nil
+	}
+	if p == c.init {
+		return c.writeRecord()
+	}
+	if e := c.execs[p.id]; e != nil && e.process == p {
+		return e.write()
+	}
+	return nil
 }
 
 // oomKilled reports that the kernel killed a process for lack of memory.

@@ -21,8 +21,10 @@ import (
 
 	"github.com/sardine-run/sardine/internal/cgroup"
 	"github.com/sardine-run/sardine/internal/exits"
+	"github.com/sardine-run/sardine/internal/fdstore"
 	"github.com/sardine-run/sardine/internal/launch"
 	"github.com/sardine-run/sardine/internal/oci"
+	"github.com/sardine-run/sardine/internal/seccomp"
 	"github.com/sardine-run/sardine/internal/stdio"
 	"github.com/sardine-run/sardine/internal/testnode"
 )
@@ -30,7 +32,12 @@ import (
 // initPath is the sardine-init under test: SARDINE_INIT, or one built by TestMain.
 var initPath = os.Getenv("SARDINE_INIT")
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	if text := os.Getenv(playVariable); text != "" {
+		play(text)
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	if initPath != "" {
@@ -58,6 +65,8 @@ type node struct {
 	t         testing.TB
 	namespace string
 	image     string
+	state     string // directory of the Manager's records
+	keeps     bool   // the Manager has a descriptor store, as a daemon has
 
 	mu     sync.Mutex
 	events []string
@@ -68,26 +77,39 @@ var nodes atomic.Int64
 // newNode makes a node and checks at the end of the test that nothing of it is left.
 func newNode(t testing.TB) *node {
 	t.Helper()
+	n := prepareNode(t)
+	n.open()
+	t.Cleanup(n.close)
+	return n
+}
+
+// prepareNode is newNode without a Manager.
+func prepareNode(t testing.TB) *node {
+	t.Helper()
 	testnode.NeedRoot(t)
 	n := &node{t: t, namespace: fmt.Sprintf("container-%d-%d", os.Getpid(), nodes.Add(1))}
 	dir := t.TempDir()
 	n.image = makeImage(t, filepath.Join(dir, "image"))
 	openCgroupRoot()
+	n.state = filepath.Join(dir, "state")
 	testnode.CheckClean(t, testnode.Options{Dirs: []string{dir}, Cgroups: []string{"/" + n.namespace}})
-	n.open(filepath.Join(dir, "state"))
-	t.Cleanup(n.close)
 	return n
 }
 
-// open makes the Manager on dir, as a daemon does that starts.
-func (n *node) open(dir string) {
+// open makes the Manager, as a daemon does that starts.
+func (n *node) open() {
 	n.t.Helper()
-	cfg := Config{Dir: filepath.Join(dir, ".containers"), Links: dir, Notify: n.note}
-	var errs [5]error
+	cfg := Config{Dir: filepath.Join(n.state, ".containers"), Links: n.state, Notify: n.note, Seccomp: &seccomp.Compiler{}}
+	var errs [6]error
 	cfg.Cgroups, errs[0] = cgroup.Detect()
 	cfg.Launcher, errs[1] = launch.New(initPath)
 	cfg.Host, errs[2] = oci.DetectHost()
 	cfg.Exits, errs[3] = exits.New(exits.Options{})
+	if n.keeps {
+		cfg.Store, errs[5] = fdstore.Open(n.t.Context(), fdstore.Options{
+			Kind: fdstore.Holder, Dir: filepath.Join(n.state, ".fdstore"), Init: initPath,
+		})
+	}
 	for _, err := range errs {
 		if err != nil {
 			n.t.Fatal(err)
@@ -104,7 +126,7 @@ func (n *node) open(dir string) {
 
 // close removes what the test has left and ends the Manager's parts.
 func (n *node) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testnode.Patience)
 	defer cancel()
 	for _, c := range n.List("") {
 		_ = c.Kill(unix.SIGKILL, true)
@@ -118,12 +140,15 @@ func (n *node) close() {
 	if err := n.Cgroups.Prune("/" + n.namespace); err != nil {
 		n.t.Error(err)
 	}
+	if kept := n.Store.Len(); kept != 0 {
+		n.t.Errorf("%d descriptors are kept of nothing", kept)
+	}
 	n.shut()
 }
 
 // shut ends the Manager's parts and leaves the containers alone.
 func (n *node) shut() {
-	for _, err := range []error{n.Exits.Close(), n.OOM.Close(), n.Launcher.Close()} {
+	for _, err := range []error{n.Exits.Close(), n.Manager.Close(), n.OOM.Close(), n.Launcher.Close(), n.Store.Close()} {
 		if err != nil {
 			n.t.Error(err)
 		}
@@ -252,13 +277,13 @@ func (n *node) wait(p interface {
 	Wait(context.Context) (Exit, error)
 }) uint32 {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(n.t.Context(), testnode.Patience)
 	defer cancel()
 	exit, err := p.Wait(ctx)
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	if exit.At.IsZero() || time.Since(exit.At) > time.Minute {
+	if exit.At.IsZero() || time.Since(exit.At) > 2*testnode.Patience {
 		n.t.Errorf("ended at %v", exit.At)
 	}
 	return exit.Status
@@ -287,15 +312,4 @@ func (n *node) runExec(c *Container, id, script string) *Exec {
 		n.t.Fatal(err)
 	}
 	return e
-}
-
-// eventually waits until condition holds.
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if condition() {
-			return
-		}
-	}
-	t.Fatalf("did not come: %s", what)
 }

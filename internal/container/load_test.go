@@ -3,7 +3,9 @@
 package container
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,9 +13,13 @@ import (
 	"testing"
 
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/sardine-run/sardine/internal/cgroup"
+	"github.com/sardine-run/sardine/internal/exits"
 	"github.com/sardine-run/sardine/internal/stdio"
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // restart ends the Manager's parts as the death of its daemon would, does between what
@@ -33,7 +39,7 @@ func (n *node) restart(between func()) {
 	n.events = nil
 	n.mu.Unlock()
 	between()
-	n.open(n.Links)
+	n.open()
 	if err := n.Load(n.t.Context()); err != nil {
 		n.t.Fatal(err)
 	}
@@ -60,7 +66,7 @@ func TestLoad(t *testing.T) {
 	}
 	n.wait(n.run("stopped", "exit 4"))
 	dying := n.run("dying", "trap 'exit 6' TERM; echo >/data/trap; while :; do sleep 0.01; done")
-	eventually(t, "the trap", func() bool { _, err := os.Stat(filepath.Join(n.image, "data/trap")); return err == nil })
+	testnode.Eventually(t, "the trap", func() bool { _, err := os.Stat(filepath.Join(n.image, "data/trap")); return err == nil })
 	pids := map[string]int{}
 	for _, c := range n.List("") {
 		pids[c.ID()] = c.Pid()
@@ -135,7 +141,7 @@ func TestLoadCreated(t *testing.T) {
 	c := n.create("one", "sleep 100")
 	n.restart(func() { c.init.handle = nil })
 	n.get("one")
-	eventually(t, "its end", func() bool { return n.get("one").Status().State == Stopped })
+	testnode.Eventually(t, "its end", func() bool { return n.get("one").Status().State == Stopped })
 }
 
 // TestLoadPrefixes: a create that was cut off after any step is removed.
@@ -175,6 +181,79 @@ func TestLoadPrefixes(t *testing.T) {
 	}
 	n.restart(func() {})
 	n.wantNothing()
+}
+
+// TestLoadStuck: the record stays as long as there is a cgroup that only it tells of.
+func TestLoadStuck(t *testing.T) {
+	n := newNode(t)
+	c := n.create("one", "true")
+	n.discardProcess(c)
+	group := c.cgroup.Paths()["pids"]
+	if group == "" {
+		group = c.cgroup.Paths()[""]
+	}
+	if err := unix.Mount(group, group, "", unix.MS_BIND, ""); err != nil { // it is busy
+		t.Fatal(err)
+	}
+	n.restart(func() {})
+	if list := n.List(""); len(list) != 0 {
+		t.Errorf("%d containers", len(list))
+	}
+	if _, err := os.Stat(filepath.Join(n.dir(c.key), recordName)); err != nil {
+		t.Errorf("its record: %v", err)
+	}
+	if err := unix.Unmount(group, 0); err != nil {
+		t.Fatal(err)
+	}
+	n.restart(func() {})
+	n.wantNothing()
+	if _, err := os.Stat(group); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s: %v", group, err)
+	}
+}
+
+// TestRollbackStuck: so does the record of a create that has failed.
+func TestRollbackStuck(t *testing.T) {
+	n := newNode(t)
+	cg, err := n.Cgroups.New(cgroup.Config{ID: "one", Path: "/" + n.namespace + "/one"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	group := cg.Paths()[""] // the last that is removed
+	if group == "" {
+		group = cg.Paths()["pids"]
+	}
+	spec := n.spec("true")
+	spec.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "mount --bind " + group + " " + group + "; exit 1"}}}}
+	if _, err := n.Create(t.Context(), n.request("one", spec)); !errors.Is(err, errCgroupLeft) {
+		t.Errorf("Create: %v", err)
+	}
+	record := filepath.Join(n.dir(key{n.namespace, "one"}), recordName)
+	if _, err := os.Stat(record); err != nil {
+		t.Errorf("its record: %v", err)
+	}
+	if err := unix.Unmount(group, 0); err != nil {
+		t.Fatal(err)
+	}
+	n.restart(func() {})
+	n.wantNothing()
+	if _, err := os.Stat(group); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s: %v", group, err)
+	}
+}
+
+// discardProcess ends the process of a container and makes its record that of one without.
+func (n *node) discardProcess(c *Container) {
+	n.t.Helper()
+	if err := c.discard(context.Background(), c.init); err != nil {
+		n.t.Fatal(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.init.identity = exits.Identity{}
+	if err := c.writeRecord(); err != nil {
+		n.t.Fatal(err)
+	}
 }
 
 // TestLoadStdin: a program that waits for input goes on waiting.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -17,8 +18,10 @@ import (
 
 	"github.com/sardine-run/sardine/internal/cgroup"
 	"github.com/sardine-run/sardine/internal/exits"
+	"github.com/sardine-run/sardine/internal/fdstore"
 	"github.com/sardine-run/sardine/internal/launch"
 	"github.com/sardine-run/sardine/internal/oci"
+	"github.com/sardine-run/sardine/internal/stdio"
 )
 
 // undoTime bounds what is done to clean up after a failure or a caller that went away.
@@ -36,6 +39,7 @@ type Config struct {
 	Cgroups  *cgroup.Host
 	OOM      *cgroup.OOMWatcher // nil: kills are not reported
 	Exits    *exits.Watcher
+	Store    *fdstore.Store // nil: terminals, open inputs and containers not started end with the daemon
 
 	Host    oci.Host
 	Seccomp oci.SeccompCompiler
@@ -43,15 +47,24 @@ type Config struct {
 	// Notify is told what happens, in order for each container. It must not block nor call
 	// back into the container.
 	Notify func(Event)
+	// Phase, if not nil, is told how long each step of a creation, a start and a removal took. The
+	// name is the step's in the fault package.
+	Phase func(name string, took time.Duration)
 }
 
 // Manager holds the containers of the node. Its methods may be called concurrently.
 type Manager struct {
 	Config
 
+	pump       stdio.Pump // copies for terminals
+	background            // what Load has left to be done
+
+	launched, launchFailed, adopted atomic.Uint64
+
 	mu         sync.Mutex
 	containers map[key]*Container // nil while it is being created
 	observers  []func(Event)      // never changed in place
+	elsewhere  func(*Container) bool
 }
 
 // key names a container; ids are unique in their namespace.
@@ -68,7 +81,15 @@ func New(cfg Config) (*Manager, error) {
 		return nil, fmt.Errorf("containers: %w", err)
 	}
 	openCgroupRoot()
-	return &Manager{Config: cfg, containers: map[key]*Container{}}, nil
+	nobody := func(*Container) bool { return false }
+	return &Manager{Config: cfg, containers: map[key]*Container{}, elsewhere: nobody, background: newBackground()}, nil
+}
+
+// Close ends what the Manager does by itself. Containers are not touched, and the streams of
+// those that run stay as they are, to be taken over by the next daemon.
+func (m *Manager) Close() error {
+	m.background.close()
+	return m.pump.Close()
 }
 
 // openCgroupRoot makes the cgroups library open the one descriptor that it keeps for
@@ -143,6 +164,22 @@ func (m *Manager) bundle(k key) string {
 		return m.dir(k)
 	}
 	return filepath.Join(m.Links, k.namespace, k.id)
+}
+
+// RecordElsewhere has the ends of those containers not recorded for which f is true: who calls it does that when it is told of one, or
+// does not care, and deletes the container then. Should the daemon die in between the next one is told again. f must not call the
+// container.
+func (m *Manager) RecordElsewhere(f func(*Container) bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.elsewhere = f
+}
+
+func (m *Manager) recordedElsewhere(c *Container) bool {
+	m.mu.Lock()
+	f := m.elsewhere
+	m.mu.Unlock()
+	return f(c)
 }
 
 // MakeNamespace makes the directories of a namespace, as its first container would otherwise.

@@ -5,6 +5,8 @@ package container
 import (
 	"context"
 	"fmt"
+
+	"github.com/containerd/errdefs"
 )
 
 // Pause stops all processes of a running container.
@@ -14,14 +16,17 @@ func (c *Container) Pause(ctx context.Context) error {
 	if err := c.need("pause", Running); err != nil {
 		return err
 	}
-	if err := c.cgroup.Freeze(ctx); err != nil {
+	err := c.cgroup.Freeze(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over || c.end.killed {
+		_ = c.cgroup.Thaw() // what is frozen by cgroup v1 does not die
+		return fmt.Errorf("container %s: cannot pause: it was killed: %w", c.key, errdefs.ErrFailedPrecondition)
+	}
+	if err != nil {
 		return fmt.Errorf("pause container %s: %w", c.key, err)
 	}
-	err := c.moveAndTell(pause, ContainerPaused)
-	if err != nil { // it has ended meanwhile
-		_ = c.cgroup.Thaw()
-	}
-	return err
+	return c.moveAndTell(pause, ContainerPaused)
 }
 
 // Resume lets the processes of a paused container run again.
@@ -34,12 +39,13 @@ func (c *Container) Resume(context.Context) error {
 	if err := c.cgroup.Thaw(); err != nil {
 		return fmt.Errorf("resume container %s: %w", c.key, err)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return c.moveAndTell(resume, ContainerResumed)
 }
 
+// moveAndTell makes a transition and reports it. mu is held.
 func (c *Container) moveAndTell(a action, kind Kind) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if err := c.move(a); err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ import (
 type process struct {
 	id      string // of the exec; empty for the first process
 	stdio   stdio.Config
-	streams *stdio.Streams // nil before Open and after a restart of the daemon
+	streams *stdio.Streams // nil before Open
 	// stdinClosed remembers a CloseStdin from before streams were set: the client asks
 	// as soon as its input is through, which may be while its other FIFOs are opened.
 	stdinClosed bool
@@ -49,6 +49,14 @@ func (p *process) setStreams(streams *stdio.Streams) {
 	if p.stdinClosed {
 		streams.CloseStdin()
 	}
+}
+
+// session reports whether the process belongs to a client that is gone when the daemon is.
+func (p *process) session() bool { return p.stdio.Files != nil }
+
+// inputOver reports whether nobody keeps the process from seeing the end of its input.
+func (p *process) inputOver() bool {
+	return p.stdinClosed || p.stdio.Stdin != "" && p.streams != nil && !p.streams.StdinKept()
 }
 
 // signal sends sig; ErrNotFound when the process has ended.

@@ -6,6 +6,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"sync"
+	"weak"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -14,6 +16,27 @@ import (
 	"github.com/sardine-run/sardine/internal/oci"
 	"github.com/sardine-run/sardine/internal/plan"
 )
+
+// sharedSpec is the spec of a container while somebody uses it: to read it takes longer than the rest of the daemon's
+// part in an exec. The collector takes it away, so that nothing of it is kept of a container that is left alone.
+type sharedSpec struct {
+	mu      sync.Mutex // held while it is read, so that many execs at the same time read it once
+	pointer weak.Pointer[specs.Spec]
+}
+
+// get returns what read does, or has returned for another caller. Nobody may change it.
+func (s *sharedSpec) get(read func() (*specs.Spec, error)) (*specs.Spec, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if spec := s.pointer.Value(); spec != nil {
+		return spec, nil
+	}
+	spec, err := read()
+	if err == nil {
+		s.pointer = weak.Make(spec)
+	}
+	return spec, err
+}
 
 // hostUID is uid as the host sees it: a user namespace that is new maps it by the spec.
 // -1 when it is not mapped.

@@ -8,6 +8,9 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
+	"golang.org/x/sys/unix"
+
+	"github.com/sardine-run/sardine/internal/fault"
 )
 
 // Start lets the first process become the user's program, and returns when it has. On
@@ -19,9 +22,46 @@ func (c *Container) Start(ctx context.Context) error {
 		return err
 	}
 	defer c.unhold(c.init)
-	if err := c.init.handle.Start(ctx); err != nil {
-		return fmt.Errorf("container %s: %w", c.key, classify(err))
+	kept := c.waits
+	err := c.tell(ctx)
+	if err == nil {
+		err = c.started(ctx)
 	}
+	if kept {
+		c.shelf(c.init).Drop(roleControl)
+	}
+	return err
+}
+
+// tell has the process become the user's program.
+func (c *Container) tell(ctx context.Context) error {
+	err := c.manager.step(fault.BeginRecord, c.noteTold)
+	if err == nil {
+		err = c.manager.step(fault.BeginProgram, func() error { return c.init.handle.Start(ctx) })
+	}
+	if err == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = c.init.signal(unix.SIGKILL) // it may have ended by itself
+	return fmt.Errorf("container %s: %w", c.key, classify(err))
+}
+
+// noteTold records that the process does not wait any more. What is kept of it tells a later
+// daemon that it may not know yet.
+func (c *Container) noteTold() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.waits {
+		return nil
+	}
+	c.waits = false
+	return c.writeRecord()
+}
+
+// started makes the container Running.
+func (c *Container) started(ctx context.Context) error {
 	c.mu.Lock()
 	c.init.handle = nil
 	err := c.move(start)
@@ -33,6 +73,24 @@ func (c *Container) Start(ctx context.Context) error {
 		c.poststart(ctx)
 	}
 	return err
+}
+
+// finishStart goes on where an earlier daemon was when it ended. op is held, and the report of an
+// exit held back; both end here.
+func (c *Container) finishStart(ctx context.Context) {
+	defer c.op.Unlock()
+	defer c.unhold(c.init)
+	err := c.init.handle.Finish(ctx)
+	if ctx.Err() != nil {
+		return // for the next daemon
+	}
+	if err == nil {
+		err = c.started(ctx)
+	}
+	c.shelf(c.init).Drop(roleControl)
+	if err != nil {
+		log.G(ctx).WithError(err).WithField("id", c.id).Warn("the start of a container, which an earlier daemon began, failed")
+	}
 }
 
 // beginStart holds back the report of an exit until that of the start is out.

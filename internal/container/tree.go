@@ -54,13 +54,14 @@ type branch struct {
 	start uint64
 }
 
-// Rounds after which a tree is given up: one that forks faster than it can be stopped, or
-// that does not die.
+// Rounds after which a tree is given up: one that forks faster than it can be stopped, or killed.
 const (
 	stopRounds = 20
 	killRounds = 40
-	killPause  = 50 * time.Millisecond // the longest between two rounds
 )
+
+// treeTime is how long a tree may take to die of SIGKILL.
+const treeTime = 2 * time.Second
 
 // kill stops the tree first, so that no parent dies before its children were found, and
 // none has a child that is not.
@@ -75,20 +76,18 @@ func (t *tree) kill(ctx context.Context) error {
 			break
 		}
 	}
-	pause := time.Millisecond
+	ctx, cancel := context.WithTimeoutCause(ctx, treeTime, fmt.Errorf("some do not die: %w", errdefs.ErrUnavailable))
+	defer cancel()
 	for range killRounds {
-		left, err := t.signal(unix.SIGKILL, nil)
-		if left == 0 || err != nil {
+		alive, err := t.find()
+		if len(alive) == 0 || err != nil {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause):
+		if err := killAll(ctx, alive); err != nil {
+			return err
 		}
-		pause = min(2*pause, killPause)
 	}
-	return fmt.Errorf("some do not die: %w", errdefs.ErrUnavailable)
+	return fmt.Errorf("there are always more: %w", errdefs.ErrUnavailable)
 }
 
 // signal sends sig to those that live and are not done, adds them there, and returns how
@@ -101,14 +100,11 @@ func (t *tree) signal(sig unix.Signal, done map[branch]bool) (int, error) {
 	var errs []error
 	sent := 0
 	for _, b := range alive {
-		if done[b] {
-			continue
-		}
-		if done != nil {
+		if !done[b] {
 			done[b] = true
+			sent++
+			errs = append(errs, b.signal(sig))
 		}
-		sent++
-		errs = append(errs, b.signal(sig))
 	}
 	return sent, errors.Join(errs...)
 }
@@ -148,18 +144,57 @@ func (t *tree) claim(others map[int]kernel.ProcStat) []branch {
 	return alive
 }
 
+// killAll kills the processes, and returns when they have ended.
+func killAll(ctx context.Context, all []branch) error {
+	var pidfds []int
+	defer func() {
+		for _, fd := range pidfds {
+			unix.Close(fd)
+		}
+	}()
+	for _, b := range all {
+		pidfd, err := b.open()
+		if err == nil {
+			pidfds = append(pidfds, pidfd)
+			err = kernel.PidfdSendSignal(pidfd, unix.SIGKILL)
+		}
+		if err := ignoreEnded(err); err != nil {
+			return err
+		}
+	}
+	for _, pidfd := range pidfds {
+		if err := kernel.AwaitPidfd(ctx, pidfd); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // signal sends sig to the process unless it has ended.
 func (b branch) signal(sig unix.Signal) error {
-	pidfd, err := kernel.PidfdOpen(b.pid)
+	pidfd, err := b.open()
 	if err != nil {
 		return ignoreEnded(err)
 	}
 	defer unix.Close(pidfd)
-	s, err := kernel.ReadProcStat(b.pid) // of what pidfd holds, or of nothing
-	if err == nil && s.StartTicks == b.start {
-		err = kernel.PidfdSendSignal(pidfd, sig)
+	return ignoreEnded(kernel.PidfdSendSignal(pidfd, sig))
+}
+
+// open returns a pidfd of the process, ESRCH when it has ended.
+func (b branch) open() (int, error) {
+	pidfd, err := kernel.PidfdOpen(b.pid)
+	if err != nil {
+		return -1, err
 	}
-	return ignoreEnded(err)
+	s, err := kernel.ReadProcStat(b.pid) // of what pidfd holds, or of nothing
+	if err == nil && s.StartTicks != b.start {
+		err = unix.ESRCH
+	}
+	if err != nil {
+		unix.Close(pidfd)
+		return -1, err
+	}
+	return pidfd, nil
 }
 
 func ignoreEnded(err error) error {

@@ -19,6 +19,7 @@ import (
 	"github.com/sardine-run/sardine/internal/cgroup"
 	"github.com/sardine-run/sardine/internal/kernel"
 	"github.com/sardine-run/sardine/internal/stdio"
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // commands lists the command lines that run in c, sorted.
@@ -113,7 +114,7 @@ func TestTreeClaim(t *testing.T) {
 // awaitCommands waits until all of want run in c.
 func (n *node) awaitCommands(c *Container, want ...string) {
 	n.t.Helper()
-	eventually(n.t, strings.Join(want, ", "), func() bool {
+	testnode.Eventually(n.t, strings.Join(want, ", "), func() bool {
 		have := n.commands(c)
 		for _, w := range want {
 			if !slices.Contains(have, w) {
@@ -183,7 +184,7 @@ func TestExecLike(t *testing.T) {
 	}
 }
 
-// TestExecWithFiles: there is no record of it, so a later daemon does not know it.
+// TestExecWithFiles: it is recorded while it runs, so that a later daemon can end it.
 func TestExecWithFiles(t *testing.T) {
 	n := newNode(t)
 	c := n.run("one", "sleep 1000")
@@ -204,9 +205,13 @@ func TestExecWithFiles(t *testing.T) {
 	if _, err := reader.Read(text); err != nil || string(text) != "hello\n" {
 		t.Errorf("read %q, %v", text, err)
 	}
-	if files, _ := filepath.Glob(filepath.Join(c.Bundle(), execPrefix+"*")); len(files) != 0 {
-		t.Errorf("recorded: %q", files)
+	recorded := func(want int) {
+		t.Helper()
+		if files, _ := filepath.Glob(filepath.Join(c.Bundle(), execPrefix+"*")); len(files) != want {
+			t.Errorf("recorded: %q", files)
+		}
 	}
+	recorded(1)
 	if err := e.Kill(unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -217,4 +222,5 @@ func TestExecWithFiles(t *testing.T) {
 	if _, err := e.Delete(t.Context()); err != nil {
 		t.Error(err)
 	}
+	recorded(0)
 }

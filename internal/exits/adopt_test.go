@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -57,7 +59,7 @@ func orphan(t testing.TB, script string) (id Identity, release *os.File) {
 // awaitGone waits until id was reaped, by whoever adopts orphans here.
 func awaitGone(t testing.TB, id Identity) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); id.runs(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(testnode.Patience); id.runs(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Skipf("nobody reaps orphans in this environment: %v is still there", id)
 		}
@@ -85,7 +87,7 @@ func TestAdoptAfterParentDied(t *testing.T) {
 	if err := second.Adopt(id, nil, reported.call); err != nil {
 		t.Fatal(err)
 	}
-	if got := reported.one(t); got.Code != 42 || got.Source != SourceBPF || time.Since(got.At) > patience {
+	if got := reported.one(t); got.Code != 42 || got.Source != SourceBPF || time.Since(got.At) > testnode.Patience {
 		t.Errorf("got %+v, want code 42 from bpf", got)
 	}
 

@@ -34,7 +34,7 @@ func TestChildHeldByDebugger(t *testing.T) {
 	select {
 	case s := <-reported:
 		t.Fatalf("reported while the debugger held it: %+v", s)
-	case <-time.After(5 * retryDelay):
+	case <-time.After(50 * time.Millisecond):
 	}
 	letGo()
 	if got := reported.one(t); got.Code != 17 || got.Source != SourceWaitid {

@@ -14,10 +14,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// patience is how long a test waits for what should come at once.
-const patience = 10 * time.Second
+	"github.com/sardine-run/sardine/internal/testnode"
+)
 
 // bpffs mounts a private bpffs for one test and returns it, or skips with the reason.
 func bpffs(t testing.TB) string {
@@ -114,7 +113,7 @@ func (o outcome) one(t testing.TB) Status {
 		case <-time.After(time.Millisecond):
 		}
 		return s
-	case <-time.After(patience):
+	case <-time.After(testnode.Patience):
 		t.Fatal("no exit reported")
 	}
 	return Status{}
@@ -149,7 +148,7 @@ func noLeaks(t *testing.T) {
 			t.Errorf("descriptors before:\n%s\nafter:\n%s", before, after)
 		}
 		// A goroutine that was waited for may still be on its last instruction.
-		for deadline := time.Now().Add(time.Second); leftGoroutines() != ""; time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(testnode.Patience); leftGoroutines() != ""; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Errorf("goroutines left:\n%s", leftGoroutines())
 				break

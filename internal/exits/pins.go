@@ -133,7 +133,7 @@ func attachRecorder(pidNamespace uint32) (*recorder, error) {
 		objects.Tracked.Close()
 		return nil, fmt.Errorf("attach eBPF program to sched_process_exit: %w", err)
 	}
-	return &recorder{tracked: objects.Tracked, link: attached}, nil
+	return &recorder{tracked: objects.Tracked, link: attached, decoded: true}, nil
 }
 
 func loadProgram(objects *recorderObjects, pidNamespace uint32) error {

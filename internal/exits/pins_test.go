@@ -64,6 +64,29 @@ func TestPrune(t *testing.T) {
 	}
 }
 
+// A daemon that starts does not wait for the recorder to say what it does not want of it.
+func TestPruneBeforeOpen(t *testing.T) {
+	dir := bpffs(t)
+	wanted, unwanted := Identity{Pid: 1 << 22, StartTicks: 5}, Identity{Pid: 1 << 22, StartTicks: 6}
+	before := newWatcher(t, dir)
+	before.track(wanted)
+	before.track(unwanted)
+	if err := before.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w := &Watcher{opened: make(chan struct{})}
+	w.Prune(func(id Identity) bool { return id == wanted })
+	w.open(Options{BPFDir: dir})
+	defer w.recorder.close()
+	var record recorderRecord
+	if err := w.recorder.tracked.Lookup(wanted.key(), &record); err != nil {
+		t.Errorf("wanted: %v", err)
+	}
+	if err := w.recorder.tracked.Lookup(unwanted.key(), &record); err == nil {
+		t.Error("unwanted is still there")
+	}
+}
+
 func TestOtherVersionsAreReplaced(t *testing.T) {
 	dir := bpffs(t)
 	w := newWatcher(t, dir)

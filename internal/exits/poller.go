@@ -8,15 +8,11 @@ import (
 	"os"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/sardine-run/sardine/internal/kernel"
 )
-
-// retryDelay is the pause before a process that waitid did not give yet is asked for again.
-const retryDelay = 10 * time.Millisecond
 
 // maxEvents is how many events one call to the kernel takes.
 const maxEvents = 64
@@ -75,7 +71,7 @@ func (p *poller) add(w *watch) error {
 	w.token = p.token
 	p.watches[w.token] = w
 	err := p.control(func(epoll int) error {
-		return kernel.EpollAdd(epoll, int(w.pidfd.Fd()), w.token)
+		return kernel.EpollEdge(epoll, int(w.pidfd.Fd()), w.token)
 	})
 	if err != nil {
 		delete(p.watches, w.token)
@@ -91,35 +87,22 @@ func (p *poller) control(call func(epoll int) error) error {
 }
 
 // run calls ended for each watch whose process ended, until close. ended returns false to
-// be asked again a little later.
+// be asked again when its pidfd has another event.
 func (p *poller) run(ended func(*watch) bool) {
 	defer close(p.done)
-	var again []*watch
 	for {
-		ready, err := p.wait(len(again) > 0)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			ready, again = again, nil
-		} else if err != nil {
+		ready, err := p.wait()
+		if err != nil {
 			return // closed
 		}
 		for _, w := range ready {
-			if !ended(w) {
-				again = append(again, w)
-			}
+			ended(w)
 		}
 	}
 }
 
-// wait returns the watches that have an event. With retry it fails with
-// os.ErrDeadlineExceeded after retryDelay without one; after close with os.ErrClosed.
-func (p *poller) wait(retry bool) ([]*watch, error) {
-	var deadline time.Time
-	if retry {
-		deadline = time.Now().Add(retryDelay)
-	}
-	if err := p.epoll.SetReadDeadline(deadline); err != nil {
-		return nil, err
-	}
+// wait returns the watches that have an event; after close it fails with os.ErrClosed.
+func (p *poller) wait() ([]*watch, error) {
 	var tokens []uint64
 	var errPoll error
 	err := p.conn.Read(func(epoll uintptr) bool {

@@ -22,6 +22,7 @@ type recorder struct {
 	tracked *ebpf.Map // recorderIdentity to recorderRecord
 	link    link.Link
 	pins    pins
+	decoded bool // the kernel's types were, to load the program
 }
 
 func (id Identity) key() *recorderIdentity {
@@ -121,7 +122,8 @@ func (r *recorder) empty() bool {
 // bootTime converts a reading of CLOCK_BOOTTIME. A wall clock set in between does not
 // matter: the distance to now is what counts.
 func bootTime(ns uint64) time.Time {
-	return time.Now().Add(-time.Duration(bootNow() - ns))
+	ago := time.Duration(bootNow() - ns) // read first: time that passes between the two clocks must not put the end before its cause
+	return time.Now().Add(-ago)
 }
 
 func bootNow() uint64 {

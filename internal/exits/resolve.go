@@ -16,7 +16,7 @@ func (w *Watcher) ended(watch *watch) bool {
 		return false
 	}
 	w.poller.remove(watch)
-	w.dispatch.run(func() { watch.fn(status) }) // also during Close: it was reaped
+	w.deliver(status, watch.fn) // also during Close: it was reaped
 	return true
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	runtimedebug "runtime/debug"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -33,9 +34,12 @@ type Watcher struct {
 	log      *slog.Logger
 	poller   *poller
 	dispatch dispatcher
+	counts   counts
 
-	opened chan struct{} // closed when bpfErr and recorder are set
-	bpfErr error         // why there is no recorder
+	loading  sync.WaitGroup // open
+	opened   chan struct{}  // closed when bpfErr and recorder are set
+	bpfErr   error          // why there is no recorder
+	unwanted unwanted       // what is dropped from the recorder once it is open
 
 	// mu guards recorder against Close. It is not held during callbacks and taken before
 	// any lock of poller.
@@ -47,7 +51,7 @@ type Watcher struct {
 // of privileges, it works with less: see [Watcher.BPF].
 //
 // The first load of the eBPF program on a machine takes some 30 ms, most of them to decode
-// the kernel's types. It goes on in the background; the first Watch waits for it.
+// the kernel's types. It goes on in the background; the first Watch waits for it. Close waits, too.
 func New(opts Options) (*Watcher, error) {
 	poller, err := newPoller()
 	if err != nil {
@@ -57,16 +61,21 @@ func New(opts Options) (*Watcher, error) {
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
 	}
-	go w.open(opts)
+	w.loading.Go(func() { w.open(opts) })
 	go poller.run(w.ended)
 	return w, nil
 }
 
 func (w *Watcher) open(opts Options) {
-	defer close(w.opened)
-	w.recorder, w.bpfErr = openRecorder(opts)
-	if opts.BPFDir != "" && w.bpfErr != nil {
-		w.log.Warn("exit codes of containers that end while the daemon is down may be lost", "error", w.bpfErr)
+	recorder, err := openRecorder(opts)
+	w.recorder, w.bpfErr = recorder, err
+	if opts.BPFDir != "" && err != nil {
+		w.log.Warn("exit codes of containers that end while the daemon is down may be lost", "error", err)
+	}
+	w.unwanted.drop(recorder)
+	close(w.opened)
+	if recorder != nil && recorder.decoded {
+		runtimedebug.FreeOSMemory() // an idle daemon would hold it until the next collection
 	}
 }
 
@@ -151,9 +160,15 @@ func (w *Watcher) gone(id Identity, fn func(Status)) error {
 		if !ok {
 			status = unknownStatus("the process ended while no daemon was there to wait for it, and " + w.whyUnrecorded())
 		}
-		w.dispatch.run(func() { fn(status) })
+		w.deliver(status, fn)
 	})
 	return nil
+}
+
+// Remembers reports whether the eBPF map has the status of a process that has ended: a later daemon finds it there.
+func (w *Watcher) Remembers(id Identity) (known bool) {
+	w.withRecorder(func(r *recorder) { _, known = r.status(id) })
+	return known
 }
 
 // Forget drops the record of a process whose status the caller has put down elsewhere or
@@ -163,9 +178,12 @@ func (w *Watcher) Forget(id Identity) {
 }
 
 // Prune forgets all processes but those that keep reports true for. It is for the start of
-// a daemon, before any Watch: a crash may have left records nobody will ask for.
+// a daemon, before any Watch: a crash may have left records nobody will ask for. It does not wait for the load, which then
+// is over when the others are forgotten, and keep called until then.
 func (w *Watcher) Prune(keep func(Identity) bool) {
-	w.withRecorder(func(r *recorder) { r.prune(keep) })
+	if !w.unwanted.later(keep) {
+		w.withRecorder(func(r *recorder) { r.prune(keep) })
+	}
 }
 
 // Close stops watching: it ends the Watcher's goroutines, waits for the callbacks of exits
@@ -175,7 +193,7 @@ func (w *Watcher) Prune(keep func(Identity) bool) {
 func (w *Watcher) Close() error {
 	w.poller.close()
 	w.dispatch.wait()
-	<-w.opened
+	w.loading.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	err := w.recorder.close()

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // lastThreadsCode is what threads.c gives to the threads other than the first. When no
@@ -167,7 +169,7 @@ func TestManyChildrenWithSlowCallbacks(t *testing.T) {
 			if s.Code != 2 {
 				t.Errorf("got %+v", s)
 			}
-		case <-time.After(patience):
+		case <-time.After(testnode.Patience):
 			t.Fatal("an exit was not reported")
 		}
 	}
@@ -204,7 +206,7 @@ func TestCloseTwiceLeavesRunningProcessesAlone(t *testing.T) {
 
 func awaitZombie(t testing.TB, id Identity) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(testnode.Patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if text, err := os.ReadFile("/proc/" + itoa(id.Pid) + "/stat"); err == nil && strings.Contains(string(text), ") Z ") {
 			return
 		}

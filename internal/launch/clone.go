@@ -3,6 +3,7 @@
 package launch
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strconv"
@@ -18,9 +19,19 @@ import (
 // collection would pay.
 var environment = []string{"GOMAXPROCS=1", "GOGC=off"}
 
-// clone starts sardine-init. It happens on a thread of its own, which joins the
+// clone starts sardine-init, when it is its turn. It happens on a thread of its own, which joins the
 // namespaces and cgroups that the child is to be born in and is then thrown away.
-func (l *Launcher) clone(files *inheritance, req *Request, cgroup Cgroup) (p *Process, err error) {
+func (l *Launcher) clone(ctx context.Context, files *inheritance, req *Request, cgroup Cgroup, turn func() error) (p *Process, err error) {
+	end, err := l.births.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	if turn != nil {
+		if err := turn(); err != nil {
+			return nil, err
+		}
+	}
 	attr, argv := l.attributes(files, req)
 	if files.user != 0 && req.Namespaces.New != 0 {
 		// They must belong to the user namespace, which only the child can enter.
@@ -36,12 +47,40 @@ func (l *Launcher) clone(files *inheritance, req *Request, cgroup Cgroup) (p *Pr
 		defer unix.Close(group)
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, group
 	}
-	kernel.OnThread(func() {
-		if err = enter(req.Namespaces, cgroup); err == nil {
-			p, err = start(attr, argv)
+	pid, err := l.forkExec(req, cgroup, attr, argv)
+	if err != nil {
+		return nil, err
+	}
+	return processOf(pid)
+}
+
+// forkExec clones and executes sardine-init from the slots, on a thread that has nothing else open.
+func (l *Launcher) forkExec(req *Request, cgroup Cgroup, attr *syscall.ProcAttr, argv []string) (pid int, err error) {
+	files := attr.Files
+	if attr.Sys.UseCgroupFD {
+		files = append(files, uintptr(attr.Sys.CgroupFD))
+	}
+	lent, err := l.slots.lend(files)
+	if err != nil {
+		return 0, err
+	}
+	defer l.slots.giveBack(lent)
+	if lent != nil {
+		attr.Files = lent[:len(attr.Files)]
+		if attr.Sys.UseCgroupFD {
+			attr.Sys.CgroupFD = int(lent[len(lent)-1])
 		}
+	}
+	kernel.OnThread(func() {
+		if err = enter(req.Namespaces, cgroup); err != nil {
+			return
+		}
+		if lent != nil {
+			l.slots.keepOnly()
+		}
+		pid, err = start(attr, argv)
 	})
-	return p, err
+	return pid, err
 }
 
 // attributes says how sardine-init is to be cloned. It is the last of the descriptors
@@ -105,14 +144,23 @@ func join(j Join) error {
 }
 
 // start clones and executes sardine-init on the calling thread.
-func start(attr *syscall.ProcAttr, argv []string) (*Process, error) {
-	pidfd := -1
-	attr.Sys.PidFD = &pidfd
+func start(attr *syscall.ProcAttr, argv []string) (pid int, err error) {
 	path := argv[0]
 	argv[0] = "sardine-init"
-	pid, err := syscall.ForkExec(path, argv, attr)
+	if pid, err = syscall.ForkExec(path, argv, attr); err != nil {
+		return 0, fmt.Errorf("clone: %w", err)
+	}
+	return pid, nil
+}
+
+// processOf opens the child pid, which nobody has reaped: its number is its own. A pidfd made by clone would be in the
+// descriptor table of the thread that is gone.
+func processOf(pid int) (*Process, error) {
+	pidfd, err := kernel.PidfdOpen(pid)
 	if err != nil {
-		return nil, fmt.Errorf("clone: %w", err)
+		_ = unix.Kill(pid, unix.SIGKILL)
+		_, _ = unix.Wait4(pid, nil, 0, nil)
+		return nil, err
 	}
 	return &Process{Pid: pid, Pidfd: os.NewFile(uintptr(pidfd), "pidfd")}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -138,7 +139,7 @@ func TestTerminal(t *testing.T) {
 	l := newLauncher(t)
 	for _, join := range []bool{false, true} {
 		t.Run(fmt.Sprintf("join=%v", join), func(t *testing.T) {
-			req := request(overlayOn(t, image(t)), "sh", "-c", "tty; stty size; test -c /dev/console; echo $?; read x; echo got $x")
+			req := request(overlayOn(t, image(t)), "sh", "-c", "tty; stty size; test -c /dev/console; echo $?; echo ready; read x; echo got $x")
 			if join {
 				req = further(sleeper(t, l, nil), false, req.Plan.Process.Args[2])
 			}
@@ -158,12 +159,16 @@ func TestTerminal(t *testing.T) {
 			if err := p.Start(context.Background()); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := io.WriteString(master, "hello\n"); err != nil {
-				t.Fatal(err)
-			}
 			var out bytes.Buffer
 			for s := bufio.NewScanner(master); s.Scan(); {
 				out.WriteString(s.Text() + "\r\n")
+				if s.Text() != "ready" {
+					continue
+				}
+				// Not before: the terminal's echo would come between the lines of the program.
+				if _, err := io.WriteString(master, "hello\n"); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if code := wait(t, p); code != 0 || !strings.Contains(out.String(), "/dev/pts/0") || !strings.Contains(out.String(), fmt.Sprintf("33 91\r\n%d\r\n", console)) || !strings.Contains(out.String(), "got hello") {
 				t.Errorf("code %d: %q", code, out.String())
@@ -191,12 +196,16 @@ func TestHooksInside(t *testing.T) {
 	if hookPid == 0 || string(created) != `{"id":"x"}` || res.output != `{"id":"x"}` {
 		t.Errorf("host hook pid %d, createContainer saw %q, startContainer saw %q", hookPid, created, res.output)
 	}
-	for _, c := range []struct{ script, want string }{
-		{"echo no >&2; exit 3", "createContainer hook: /bin/sh: exit status 3: no"},
-		{"sleep 20", "timed out after 1 s"},
+	for _, c := range []struct {
+		script  string
+		timeout int64
+		want    string
+	}{
+		{"echo no >&2; exit 3", 60, "createContainer hook: /bin/sh: exit status 3: no"},
+		{"sleep 100", 1, "timed out after 1 s"},
 	} {
 		req := request(overlayOn(t, root), "true")
-		req.Plan.CreateHooks = []plan.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", c.script}, Timeout: 1}}
+		req.Plan.CreateHooks = []plan.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", c.script}, Timeout: c.timeout}}
 		if _, err := outcome(t, l, req, launch.Host{}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %s", c.script, err, c.want)
 		}
@@ -207,11 +216,12 @@ func TestTimeNamespace(t *testing.T) {
 	if v, _, err := kernel.RunningVersion(); err != nil || v.Before(kernel.Version{Major: 6, Minor: 3}) {
 		t.Skipf("exec enters a time namespace since Linux 6.3, this is %s (%v)", v, err)
 	}
+	const billion = 1_000_000_000
 	out := sh(t, "cat /proc/uptime", func(r *launch.Request) {
-		r.Plan.TimeOffsets = []plan.TimeOffset{{Clock: "boottime", Seconds: 1_000_000_000}, {Clock: "monotonic", Seconds: 5}}
+		r.Plan.TimeOffsets = []plan.TimeOffset{{Clock: "boottime", Seconds: billion}, {Clock: "monotonic", Seconds: 5}}
 	})
-	if !strings.HasPrefix(out, "1000") {
-		t.Errorf("uptime %s, want a billion seconds more", out)
+	if uptime, err := strconv.ParseFloat(strings.Fields(out)[0], 64); err != nil || uptime < billion {
+		t.Errorf("uptime %s, want a billion seconds more: %v", out, err)
 	}
 }
 

@@ -6,8 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"runtime"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/sardine-run/sardine/internal/kernel"
@@ -20,26 +23,43 @@ import (
 type Launcher struct {
 	init    *os.File // sealed memfd
 	devNull *os.File
+	slots   *slots
+	births  *births
+	mask    *os.File // nil: every container makes its own
 }
 
 // New copies the sardine-init at path into memory. The copy is sealed: nothing that
 // runs from it can change what the next container runs.
 func New(path string) (*Launcher, error) {
-	init, err := sealedCopy(path)
-	if err != nil {
-		return nil, fmt.Errorf("launch: %w", err)
+	l := &Launcher{mask: newMask(), births: newBirths(runtime.GOMAXPROCS(0))}
+	if err := l.open(path); err != nil {
+		return nil, errors.Join(fmt.Errorf("launch: %w", err), l.Close())
 	}
-	devNull, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
-	if err != nil {
-		init.Close()
-		return nil, fmt.Errorf("launch: %w", err)
+	return l, nil
+}
+
+func (l *Launcher) open(path string) (err error) {
+	if l.devNull, err = os.OpenFile("/dev/null", os.O_RDWR, 0); err != nil {
+		return err
 	}
-	return &Launcher{init: init, devNull: devNull}, nil
+	var both errgroup.Group // one waits for the kernel
+	both.Go(func() (err error) { l.slots, err = newSlots(l.devNull); return err })
+	both.Go(func() (err error) { l.init, err = sealedCopy(path); return err })
+	return both.Wait()
 }
 
 // Close releases the copy. Processes that were launched are not affected.
 func (l *Launcher) Close() error {
-	return errors.Join(l.init.Close(), l.devNull.Close())
+	if l.slots != nil {
+		l.slots.close()
+	}
+	var errs []error
+	for _, f := range []*os.File{l.init, l.devNull, l.mask} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Launch clones sardine-init and returns when the container is furnished and the
@@ -64,7 +84,7 @@ func (l *Launcher) launch(ctx context.Context, req *Request, stdio Stdio, cgroup
 	err = l.inherit(&files, req, stdio)
 	var p *Process
 	if err == nil {
-		p, err = l.clone(&files, req, cgroup)
+		p, err = l.clone(ctx, &files, req, cgroup, host.Turn)
 	}
 	if err != nil {
 		conn.Close()
@@ -96,6 +116,7 @@ func (l *Launcher) inherit(files *inheritance, req *Request, stdio Stdio) error 
 			return err
 		}
 		p.Root.FD = files.add(os.NewFile(uintptr(tree), "rootfs"))
+		l.inheritMask(files, p)
 	}
 	for i := range req.Binds {
 		if err := inheritBind(files, p, &req.Binds[i], users.get); err != nil {
@@ -136,16 +157,18 @@ func stdioFile(f, devNull *os.File) *os.File {
 // sealedCopy returns a memfd with the content of path that can never change again:
 // fcntl(2), F_ADD_SEALS.
 func sealedCopy(path string) (*os.File, error) {
-	content, err := os.ReadFile(path)
+	from, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
+	defer from.Close()
 	fd, err := kernel.MemfdExec("sardine-init")
 	if err != nil {
 		return nil, err
 	}
 	f := os.NewFile(uintptr(fd), "sardine-init")
-	if _, err := f.Write(content); err != nil {
+	// Not in one piece, which would be a large part of a starting daemon's heap, nor by copy_file_range(2), which cannot.
+	if _, err := io.CopyBuffer(struct{ io.Writer }{f}, struct{ io.Reader }{from}, make([]byte, 128<<10)); err != nil {
 		f.Close()
 		return nil, err
 	}

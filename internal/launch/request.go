@@ -86,6 +86,8 @@ type Cgroup interface {
 
 // Host is what the Launcher calls back while a process is being prepared.
 type Host struct {
+	// Turn is called right before the clone, when others that are waiting for theirs are through. An error gives up.
+	Turn func() error
 	// Born is called when the process exists and waits for its Plan. An error kills it.
 	// From a successful return on, reaping the process is the callee's; when Born is
 	// nil or fails the Launcher reaps it if the launch fails.

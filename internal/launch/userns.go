@@ -70,7 +70,11 @@ func (l *Launcher) NewNamespaces(flags uintptr, m rootfs.Mapping) (map[uintptr]*
 	req := &Request{Namespaces: Namespaces{New: flags, UIDs: m.UIDs, GIDs: m.GIDs}}
 	attr, argv := l.attributes(&files, req)
 	attr.Sys.Credential = nil // the map need not have a root
-	p, err := start(attr, argv)
+	pid, err := start(attr, argv)
+	if err != nil {
+		return nil, err
+	}
+	p, err := processOf(pid)
 	if err != nil {
 		return nil, err
 	}

@@ -42,6 +42,11 @@ type Options struct {
 	// Reap reaps a logging program, a child of the daemon, when it ends, and calls ended
 	// once afterwards. pidfd passes to it. Only needed for binary URIs.
 	Reap func(pid int, pidfd *os.File, ended func()) error
+	// Pump copies for a terminal. Only needed for those.
+	Pump *Pump
+	// Keeper keeps for a later daemon what it needs to go on: see Resume. Nil keeps nothing,
+	// nor is anything kept of Config.Files.
+	Keeper Keeper
 }
 
 // Streams are the opened streams of one process. Its methods may be called concurrently.
@@ -49,7 +54,8 @@ type Options struct {
 // The order of calls: Open; then Files for the clone and ReleaseFiles after it, or with a
 // terminal Attach; at the end Close.
 type Streams struct {
-	files [3]*os.File // the program's, until ReleaseFiles
+	files  [3]*os.File // the program's, until ReleaseFiles
+	keeper Keeper
 
 	mu       sync.Mutex
 	fifo     bool     // standard input is a FIFO and CloseStdin was not called
@@ -62,7 +68,10 @@ type Streams struct {
 // a reader of the FIFOs for output, until ctx is done. Nothing is left open on error.
 // Errors are ErrInvalidArgument for a malformed URI, ErrNotFound for a missing path.
 func Open(ctx context.Context, cfg Config, opts Options) (*Streams, error) {
-	s := &Streams{}
+	if opts.Keeper == nil || cfg.Files != nil {
+		opts.Keeper = nobody{}
+	}
+	s := &Streams{keeper: opts.Keeper}
 	if err := s.open(ctx, cfg, opts); err != nil {
 		s.Close(ctx)
 		return nil, fmt.Errorf("open streams: %w", err)
@@ -80,11 +89,11 @@ func (s *Streams) open(ctx context.Context, cfg Config, opts Options) (err error
 		return s.chown(opts.UID)
 	}
 	if s.fifo {
-		if s.keep, err = keepOpen(s.files[0]); err != nil {
+		if err := s.keepInput(); err != nil {
 			return err
 		}
 	}
-	s.terminal = newTerminal(s.files)
+	s.terminal = newTerminal(s.files, opts)
 	s.files = [3]*os.File{}
 	return nil
 }
@@ -185,10 +194,26 @@ func (s *Streams) ReleaseFiles() error {
 	defer s.mu.Unlock()
 	var err error
 	if s.fifo && s.keep == nil && s.files[0] != nil {
-		s.keep, err = keepOpen(s.files[0])
+		err = s.keepInput()
 	}
 	s.closeFiles()
 	return err
+}
+
+// keepInput opens the daemon's own end of standard input.
+func (s *Streams) keepInput() (err error) {
+	if s.keep, err = keepOpen(s.files[0]); s.keep != nil {
+		s.keeper.Keep(roleStdin, s.keep)
+	}
+	return err
+}
+
+// StdinKept reports whether the daemon keeps the program from seeing the end of a standard input
+// that its client has left.
+func (s *Streams) StdinKept() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keep != nil
 }
 
 func (s *Streams) closeFiles() {
@@ -222,7 +247,10 @@ func (s *Streams) Resize(width, height uint16) error {
 func (s *Streams) CloseStdin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	closeAll(s.keep)
+	if s.keep != nil {
+		s.keeper.Drop(roleStdin)
+		s.keep.Close()
+	}
 	s.keep, s.fifo = nil, false
 }
 
@@ -234,7 +262,7 @@ func (s *Streams) Close(ctx context.Context) {
 	s.mu.Lock()
 	s.closeFiles()
 	terminal, logger := s.terminal, s.logger
-	s.logger = nil
+	s.terminal, s.logger = nil, nil
 	s.mu.Unlock()
 	if terminal != nil {
 		terminal.close(ctx)
@@ -252,16 +280,41 @@ func (s *Streams) Hangup() {
 	s.Close(ctx)
 }
 
-// Resume returns the Streams of a process that an earlier daemon has started. Of what the
-// daemon holds only its end of a stdin FIFO can be had again: a terminal is lost.
-func Resume(cfg Config) *Streams {
-	s := &Streams{}
+// Resume returns the Streams of a process that an earlier daemon has started, made of what
+// opts.Keeper has kept: copying goes on where it was, to the byte. Of what was not kept a
+// terminal is lost; the daemon's end of a stdin FIFO can be had again by its name, if nobody
+// has hung up meanwhile. It is not wanted when CloseStdin was called before, which the caller
+// knows. Also with an error there are Streams, with less than there was.
+func Resume(cfg Config, opts Options, stdinClosed bool) (*Streams, error) {
+	if opts.Keeper == nil {
+		opts.Keeper = nobody{}
+	}
+	s := &Streams{keeper: opts.Keeper}
+	if !stdinClosed {
+		s.resumeInput(cfg)
+	}
+	if !cfg.Terminal {
+		return s, nil
+	}
+	var err error
+	s.terminal, err = resumeTerminal(opts)
+	return s, err
+}
+
+func (s *Streams) resumeInput(cfg Config) {
 	in, err := parse("stdin", cfg.Stdin)
-	if err != nil || in.kind != path || cfg.Terminal {
-		return s
+	if err != nil || in.kind != path {
+		return
 	}
-	if fifo, err := isFIFO(in.path); err == nil && fifo {
-		s.keep, _ = kernel.Open(in.path, unix.O_WRONLY|unix.O_NONBLOCK, 0) // the program has closed its end
+	if kept := s.keeper.Take(roleStdin); len(kept) > 0 {
+		s.keep = kept[0]
+		closeAll(kept[1:]...)
+		return
 	}
-	return s
+	if fifo, err := isFIFO(in.path); err == nil && fifo && !cfg.Terminal {
+		// An error means that the program has closed its end.
+		if s.keep, _ = kernel.Open(in.path, unix.O_WRONLY|unix.O_NONBLOCK, 0); s.keep != nil {
+			s.keeper.Keep(roleStdin, s.keep)
+		}
+	}
 }

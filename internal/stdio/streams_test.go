@@ -42,12 +42,23 @@ func reader(t *testing.T, fifo string) *os.File {
 func open(t *testing.T, cfg Config) *Streams {
 	t.Helper()
 	testnode.CheckClean(t, testnode.Options{})
-	s, err := Open(t.Context(), cfg, Options{UID: -1, ID: "box", Namespace: "space", Reap: reapByWait})
+	s, err := Open(t.Context(), cfg, Options{UID: -1, ID: "box", Namespace: "space", Reap: reapByWait, Pump: newPump(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close(context.Background()) })
 	return s
+}
+
+func newPump(t *testing.T) *Pump {
+	t.Helper()
+	pump := &Pump{}
+	t.Cleanup(func() {
+		if err := pump.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return pump
 }
 
 // reapByWait reaps in a goroutine, where the daemon has its watcher.
@@ -96,7 +107,7 @@ func program(t *testing.T, s *Streams, script string) *exec.Cmd {
 
 func readAll(t *testing.T, f *os.File) string {
 	t.Helper()
-	if err := f.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := f.SetReadDeadline(time.Now().Add(testnode.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	text, err := io.ReadAll(f)
@@ -312,7 +323,7 @@ func TestResume(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer program.Close()
-	s := Resume(Config{Stdin: in})
+	s := resume(t, Config{Stdin: in}, Options{}, false)
 	if n, err := unix.Read(int(program.Fd()), make([]byte, 1)); n != -1 || err != unix.EAGAIN {
 		t.Errorf("with the daemon's end open: read = %d, %v", n, err)
 	}
@@ -320,5 +331,5 @@ func TestResume(t *testing.T) {
 	if n, err := unix.Read(int(program.Fd()), make([]byte, 1)); n != 0 {
 		t.Errorf("after CloseStdin: read = %d, %v", n, err)
 	}
-	Resume(Config{Stdin: "/does/not/exist"}).Close(t.Context())
+	resume(t, Config{Stdin: "/does/not/exist"}, Options{}, false).Close(t.Context())
 }

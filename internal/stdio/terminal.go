@@ -4,109 +4,127 @@ package stdio
 
 import (
 	"context"
-	"io"
+	"fmt"
 	"os"
-	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sardine-run/sardine/internal/kernel"
 )
 
-// terminal copies between the master of a pseudoterminal and the client's streams.
-// It is guarded by Streams.mu, except close.
+// terminal connects the master of a pseudoterminal with the client's streams. It is
+// guarded by Streams.mu, except close.
 type terminal struct {
-	input, output *os.File // nil for none
-	master        *os.File // nil until attach
+	pump   *Pump
+	keeper Keeper
 
-	in, out sync.WaitGroup
-	once    sync.Once
+	input, output *os.File // nil for none, and once they are copied
+	master        *os.File // nil until attach
+	in, out       *flow    // nil until attach; in also when there is no input
 }
 
-func newTerminal(files [3]*os.File) *terminal {
-	t := &terminal{input: files[0], output: files[1]}
+func newTerminal(files [3]*os.File, opts Options) *terminal {
+	t := &terminal{pump: opts.Pump, keeper: opts.Keeper, input: files[0], output: files[1]}
 	if files[2] != files[1] { // a logging program's second pipe: a terminal has one stream
 		closeAll(files[2])
 	}
 	return t
 }
 
-// attach starts the two goroutines. They end when the last process of the terminal has
-// closed it, or by close.
-func (t *terminal) attach(master *os.File) (err error) {
-	if t.master, err = polled(master); err != nil {
+// attach takes over the master and begins to copy. It goes on until the last process of the
+// terminal has closed it, or until close.
+func (t *terminal) attach(master *os.File) error {
+	t.master = master
+	t.keeper.Keep(roleTerminal, present(t.master, t.output, t.input)...)
+	return t.begin()
+}
+
+func (t *terminal) begin() (err error) {
+	if t.out, err = t.pump.copy(t.master, t.output, t.over); err != nil {
 		return err
 	}
 	if t.input != nil {
-		if t.input, err = polled(t.input); err != nil {
-			return err
-		}
-		t.in.Go(func() { copyStream(t.master, t.input) })
-	}
-	if t.output != nil {
-		if t.output, err = polled(t.output); err != nil {
+		if t.in, err = t.pump.copy(t.input, t.master, func() {}); err != nil {
 			return err
 		}
 	}
-	t.out.Go(t.copyOut)
+	closeAll(t.output, t.input) // the pump has its own; the client sees the end when that is closed
+	t.output, t.input = nil, nil
 	return nil
 }
 
-// copyOut reads until the terminal is hung up, which read(2) reports as EIO. Without an
-// output the text is dropped, so that the program does not block.
-func (t *terminal) copyOut() {
-	if t.output == nil {
-		copyStream(io.Discard, t.master)
-		return
-	}
-	copyStream(t.output, t.master)
-	t.output.Close() // the client's end of file
-}
-
-// copyStream copies until an end or an error, neither of which has anybody to be told to.
-// It hides the files' own ReadFrom and WriteTo: splice does not work on terminals, and
-// io.Copy would fall back to a larger buffer.
-func copyStream(to io.Writer, from io.Reader) {
-	const size = 4096 // what a terminal gives at once
-	_, _ = io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, make([]byte, size))
-}
-
-// polled gives f back as a file that Go's poller serves, so that a goroutine that reads
-// it holds no thread and close interrupts it. A new File, because O_NONBLOCK is looked
-// at only when one is made. It closes f.
-func polled(f *os.File) (*os.File, error) {
-	defer f.Close()
-	if err := kernel.SetNonblock(int(f.Fd()), true); err != nil {
-		return nil, err
-	}
-	return kernel.Dup(f)
-}
+// over gives up what is kept, too: the client's end of file.
+func (t *terminal) over() { t.keeper.Drop(roleTerminal) }
 
 func (t *terminal) resize(width, height uint16) error {
 	if t.master == nil {
 		return nil
 	}
-	conn, err := t.master.SyscallConn() // Fd would take the file out of the poller
+	return kernel.SetWindowSize(int(t.master.Fd()), width, height)
+}
+
+// close waits for the output to be copied, until ctx is done. It may be called again, but not
+// concurrently.
+func (t *terminal) close(ctx context.Context) {
+	if t.out != nil {
+		select {
+		case <-t.out.ended:
+		case <-ctx.Done():
+		}
+		t.pump.stop(t.out)
+	}
+	if t.in != nil {
+		t.pump.stop(t.in)
+	}
+	t.keeper.Drop(roleTerminal)
+	closeAll(t.input, t.output, t.master)
+}
+
+// resumeTerminal returns the terminal whose descriptors were kept, nil if there are none.
+func resumeTerminal(opts Options) (*terminal, error) {
+	files := opts.Keeper.Take(roleTerminal)
+	if len(files) == 0 {
+		return nil, nil
+	}
+	t := &terminal{pump: opts.Pump, keeper: opts.Keeper}
+	for _, f := range files {
+		if err := t.recognize(f); err != nil {
+			closeAll(files...)
+			return nil, fmt.Errorf("resume terminal: %w", err)
+		}
+	}
+	if t.master == nil {
+		closeAll(files...)
+		return nil, fmt.Errorf("resume terminal: its master is missing: %w", os.ErrNotExist)
+	}
+	return t, t.begin()
+}
+
+// recognize finds out what f was: the input can only be read, and of the others the master is
+// that of a terminal.
+func (t *terminal) recognize(f *os.File) error {
+	mode, err := kernel.AccessMode(int(f.Fd()))
 	if err != nil {
 		return err
 	}
-	var failed error
-	err = conn.Control(func(fd uintptr) { failed = kernel.SetWindowSize(int(fd), width, height) })
-	if err == nil {
-		err = failed
+	switch {
+	case mode == unix.O_RDONLY:
+		t.input = f
+	case mode == unix.O_RDWR && kernel.IsTerminalMaster(int(f.Fd())):
+		t.master = f
+	default:
+		t.output = f
 	}
-	return err
+	return nil
 }
 
-// close waits for the output to be copied, until ctx is done.
-func (t *terminal) close(ctx context.Context) {
-	t.once.Do(func() {
-		drained := make(chan struct{})
-		go func() { t.out.Wait(); close(drained) }()
-		select {
-		case <-drained:
-		case <-ctx.Done():
+// present returns the files that are not nil.
+func present(files ...*os.File) []*os.File {
+	var list []*os.File
+	for _, f := range files {
+		if f != nil {
+			list = append(list, f)
 		}
-		closeAll(t.input, t.output, t.master) // wakes both goroutines
-		t.in.Wait()
-		<-drained
-	})
+	}
+	return list
 }

@@ -3,6 +3,7 @@
 package task
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -16,11 +17,13 @@ import (
 	v2 "github.com/containerd/containerd/v2/core/runtime/v2"
 	"github.com/containerd/containerd/v2/plugins"
 	"github.com/containerd/plugin"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sardine-run/sardine/internal/cgroup"
 	"github.com/sardine-run/sardine/internal/container"
 	"github.com/sardine-run/sardine/internal/daemonlog"
 	"github.com/sardine-run/sardine/internal/exits"
+	"github.com/sardine-run/sardine/internal/fdstore"
 	"github.com/sardine-run/sardine/internal/launch"
 	"github.com/sardine-run/sardine/internal/oci"
 	"github.com/sardine-run/sardine/internal/seccomp"
@@ -43,6 +46,11 @@ type Settings struct {
 	// BPFDir is where the recorder of exits is pinned, on a bpffs; "none" does without.
 	// Empty: a directory of /sys/fs/bpf, which is mounted when it is not.
 	BPFDir string `toml:"bpf_dir"`
+	// FDStore says who keeps descriptors while no daemon runs: "systemd", "holder", a process of
+	// ours, "none", or "auto" for systemd if the daemon's unit has a store and the holder if not.
+	FDStore string `toml:"fd_store"`
+	// Probes has the daemon answer CRI's executions of the command sardine-probe itself.
+	Probes bool `toml:"probes"`
 	// Options apply to containers that bring none of their own.
 	Options Options `toml:"options"`
 }
@@ -50,7 +58,7 @@ type Settings struct {
 // Registration makes the plugin that takes the place of stock, containerd's own task
 // runtime. version is reported to clients that ask for the runtime's.
 func Registration(stock plugin.Registration, version string) plugin.Registration {
-	config := &Config{Sardine: Settings{StockRunc: stockAuto}}
+	config := &Config{Sardine: Settings{StockRunc: stockAuto, FDStore: fdstore.Auto, Probes: true}}
 	if c, ok := stock.Config.(*v2.TaskConfig); ok {
 		config.Platforms = c.Platforms
 	}
@@ -63,7 +71,7 @@ func Registration(stock plugin.Registration, version string) plugin.Registration
 
 func initialize(ic *plugin.InitContext, stock plugin.Registration, version string) (_ any, err error) {
 	config := ic.Config.(*Config)
-	r := &Runtime{version: version, defaults: config.Sardine.Options}
+	r := &Runtime{version: version, defaults: config.Sardine.Options, metrics: newMetrics(version), probes: config.Sardine.Probes}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.Close())
@@ -117,23 +125,49 @@ func (r *Runtime) open(ic *plugin.InitContext, settings Settings) error {
 		// Hidden from the shim manager, which removes what it does not know from the
 		// directory that clients know; there only links are, which it leaves alone.
 		Dir: filepath.Join(state, ".sardine"), Links: state,
-		Seccomp: &seccomp.Compiler{}, Notify: r.notify,
-	}
-	for _, step := range []func(*container.Config) error{
-		func(c *container.Config) (err error) { c.Host, err = oci.DetectHost(); return err },
-		func(c *container.Config) error { return r.openLauncher(c, settings.Init) },
-		r.openCgroups,
-		func(c *container.Config) error { return r.openExits(c, bpfOptions(settings.BPFDir, state)) },
-	} {
-		if err := step(&cfg); err != nil {
-			return err
-		}
+		Seccomp: &seccomp.Compiler{}, Notify: r.notify, Phase: r.metrics.phase,
 	}
 	var err error
+	if cfg.Host, err = oci.DetectHost(); err != nil {
+		return err
+	}
+	// The launcher reserves low numbers of descriptors, before the store may bring thousands.
+	if err := r.openLauncher(&cfg, settings.Init); err != nil {
+		return err
+	}
+	if err := r.openParts(
+		func() (func() error, error) { return r.openStore(ic.Context, &cfg, settings.FDStore, state) },
+		func() (func() error, error) { return openCgroups(&cfg) },
+		func() (func() error, error) { return openExits(&cfg, bpfOptions(settings.BPFDir, state)) },
+	); err != nil {
+		return err
+	}
 	if r.containers, err = container.New(cfg); err != nil {
 		return err
 	}
-	return r.containers.Load(ic.Context)
+	r.closers = append(r.closers, r.containers.Close)
+	if err := r.containers.Load(ic.Context); err != nil {
+		return err
+	}
+	r.serveMetrics()
+	return nil
+}
+
+// openParts opens parts of which none needs another, at the same time: each waits for processes or the kernel. What
+// they return closes them; the last one is closed first.
+func (r *Runtime) openParts(parts ...func() (func() error, error)) error {
+	closers := make([]func() error, len(parts))
+	var group errgroup.Group
+	for i, open := range parts {
+		group.Go(func() (err error) { closers[i], err = open(); return err })
+	}
+	err := group.Wait()
+	for _, closer := range closers {
+		if closer != nil {
+			r.closers = append(r.closers, closer)
+		}
+	}
+	return err
 }
 
 func (r *Runtime) openLauncher(cfg *container.Config, path string) error {
@@ -154,28 +188,38 @@ func (r *Runtime) openLauncher(cfg *container.Config, path string) error {
 	return nil
 }
 
-func (r *Runtime) openCgroups(cfg *container.Config) error {
-	host, err := cgroup.Detect()
+// openStore opens the descriptor store. It is closed after all who put something into it.
+func (r *Runtime) openStore(ctx context.Context, cfg *container.Config, kind, state string) (closer func() error, err error) {
+	r.store, err = fdstore.Open(ctx, fdstore.Options{
+		Kind: kind, Dir: filepath.Join(state, ".fdstore"), Init: r.init, Log: daemonlog.New(),
+	})
 	if err != nil {
-		return err
+		return nil, fmt.Errorf(`plugins."io.containerd.runtime.v2.task".sardine.fd_store: %w`, err)
 	}
-	cfg.Cgroups = host
-	r.closers = append(r.closers, func() error { host.Close(); return nil })
-	if cfg.OOM, err = host.NewOOMWatcher(); err != nil {
-		return err
-	}
-	r.closers = append(r.closers, cfg.OOM.Close)
-	return nil
+	cfg.Store = r.store
+	return r.store.Close, nil
 }
 
-func (r *Runtime) openExits(cfg *container.Config, opts exits.Options) error {
-	watcher, err := exits.New(opts)
-	if err != nil {
-		return err
+func openCgroups(cfg *container.Config) (closer func() error, err error) {
+	if cfg.Cgroups, err = cgroup.Detect(); err != nil {
+		return nil, err
 	}
-	cfg.Exits = watcher
-	r.closers = append(r.closers, watcher.Close)
-	return nil
+	if cfg.OOM, err = cfg.Cgroups.NewOOMWatcher(); err != nil {
+		cfg.Cgroups.Close()
+		return nil, err
+	}
+	return func() error {
+		err := cfg.OOM.Close()
+		cfg.Cgroups.Close()
+		return err
+	}, nil
+}
+
+func openExits(cfg *container.Config, opts exits.Options) (closer func() error, err error) {
+	if cfg.Exits, err = exits.New(opts); err != nil {
+		return nil, err
+	}
+	return cfg.Exits.Close, nil
 }
 
 // bpfOptions names the recorder's directory: one per daemon, told apart by its state

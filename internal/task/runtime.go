@@ -5,6 +5,7 @@ package task
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/runtime"
@@ -14,6 +15,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/sardine-run/sardine/internal/container"
+	"github.com/sardine-run/sardine/internal/fdstore"
 )
 
 // Runtime is the runtime that containerd's tasks service sends every task to.
@@ -25,7 +27,10 @@ type Runtime struct {
 	defaults   Options
 	version    string
 	init       string // path of sardine-init
+	store      *fdstore.Store
+	probes     bool
 	publisher  *publisher
+	metrics    *metrics
 	closers    []func() error // what Close ends, the last one first
 }
 
@@ -35,12 +40,17 @@ var _ runtime.PlatformRuntime = (*Runtime)(nil)
 type Engine struct {
 	Containers *container.Manager
 	Init       string // path of sardine-init
-	StockRunc  bool   // containers of the runtime io.containerd.runc.v2 are the shim's, by configuration
+	Store      *fdstore.Store
+	StockRunc  bool // containers of the runtime io.containerd.runc.v2 are the shim's, by configuration
+	Probes     bool // of CRI are answered by the daemon, by configuration
+
+	// Phase notes in the metrics how long the step name took.
+	Phase func(name string, took time.Duration)
 }
 
 // Engine of the runtime.
 func (r *Runtime) Engine() Engine {
-	return Engine{Containers: r.containers, Init: r.init, StockRunc: r.names.stockRunc == stockShim}
+	return Engine{Containers: r.containers, Init: r.init, Store: r.store, StockRunc: r.names.stockRunc == stockShim, Probes: r.probes, Phase: r.metrics.phase}
 }
 
 // ID of the runtime, as containerd's own has it.
@@ -103,6 +113,7 @@ func (r *Runtime) request(namespace, id string, opts *runtime.CreateOpts) (*cont
 	return &container.Request{
 		Namespace: namespace, ID: id, Spec: opts.Spec.GetValue(), Stdio: streams(opts.IO),
 		CgroupDriver: options.driver(), NoNewKeyring: options.NoNewKeyring, NoPivotRoot: options.NoPivotRoot,
+		Waits: true,
 	}, nil
 }
 

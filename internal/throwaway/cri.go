@@ -13,6 +13,10 @@ import (
 type CRI struct {
 	Plugins string // directory of CNI plugins
 	Network string // directory of CNI configurations
+	// DefaultNetwork has sardined make a network when there is no configuration.
+	DefaultNetwork bool
+	// Binaries has sardined execute all plugins.
+	Binaries bool
 }
 
 // config keeps CRI below the daemon's directory too. Where pods have a pause
@@ -42,5 +46,10 @@ func (c *CRI) config(dir string) string {
 [plugins."io.containerd.grpc.v1.cri"]
   stream_server_address = "127.0.0.1"
   stream_server_port = "0"
-`, tinyimage.Name, dir+"/cdi", c.Plugins, c.Network)
+
+# Read by sardined; containerd ignores it with a warning.
+[plugins."io.containerd.sardine.v1.network"]
+  default_network = %[5]t
+  in_process = %[6]t
+`, tinyimage.Name, dir+"/cdi", c.Plugins, c.Network, c.DefaultNetwork, !c.Binaries)
 }

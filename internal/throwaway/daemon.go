@@ -74,13 +74,18 @@ func (d *Daemon) start(binary, extraPath string, cri *CRI) error {
 	if err := os.WriteFile(config, d.config(d.mountBPF(), cri), 0o600); err != nil {
 		return err
 	}
-	log, err := os.Create(d.logFile())
+	return d.run(binary, []string{"--config", config}, environment(os.Environ(), extraPath))
+}
+
+// run starts the process. What it logs goes after what was logged before.
+func (d *Daemon) run(binary string, args, env []string) error {
+	log, err := os.OpenFile(d.logFile(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	d.cmd = exec.Command(binary, "--config", config)
-	d.cmd.Env = environment(os.Environ(), extraPath)
+	d.cmd = exec.Command(binary, args...)
+	d.cmd.Env = env
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	// Not in the terminal's foreground group: Ctrl-C is for the caller, which
 	// then stops the daemon in order.
@@ -90,10 +95,10 @@ func (d *Daemon) start(binary, extraPath string, cri *CRI) error {
 		return fmt.Errorf("start %s: %w", binary, err)
 	}
 	d.PID = d.cmd.Process.Pid
-	go func() {
-		_ = d.cmd.Wait() // ends with the process; its status is in the log
-		close(d.exited)
-	}()
+	go func(cmd *exec.Cmd, exited chan<- struct{}) {
+		_ = cmd.Wait() // ends with the process; its status is in the log
+		close(exited)
+	}(d.cmd, d.exited)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 )
@@ -80,5 +81,53 @@ func TestStartReportsADaemonThatEnds(t *testing.T) {
 	left, err := os.ReadDir(tmp)
 	if err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// TestRestart: a daemon that was killed runs again with the same arguments and
+// environment, on the same directory, and Stop ends the second one.
+func TestRestart(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	script := filepath.Join(t.TempDir(), "daemon")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\necho run with $* in $PATH\nexec sleep 100\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	d := &Daemon{Dir: filepath.Join(tmp, "d"), exited: make(chan struct{})}
+	if err := os.Mkdir(d.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.start(script, "/opt", nil); err != nil {
+		t.Fatal(err)
+	}
+	first := d.PID
+	awaitLines(t, d, 1)
+	d.Crash()
+	if err := d.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	lines := awaitLines(t, d, 2)
+	if lines[0] != lines[1] || !strings.Contains(lines[0], "/opt:") || d.PID == first {
+		t.Errorf("processes %d and %d said %q", first, d.PID, lines)
+	}
+	if err := d.Stop(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(d.Dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Stop left its directory: %v", err)
+	}
+}
+
+// awaitLines waits until the daemon has logged so many lines.
+func awaitLines(t *testing.T, d *Daemon, n int) []string {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		lines := strings.Split(d.LogTail(10), "\n")
+		if len(lines) == n && lines[n-1] != "" {
+			return lines
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("logged %q, want %d lines", lines, n)
+		}
 	}
 }
