@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netif_test
+
+import (
+	"testing"
+
+	"github.com/sardine-run/sardine/internal/testnode"
+)
+
+func TestMain(m *testing.M) { testnode.OwnNetwork(m) }
