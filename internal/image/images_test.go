@@ -5,7 +5,6 @@ package image_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
@@ -71,16 +70,6 @@ func (f *fixture) pull(t testing.TB, ref string) string {
 		t.Fatal(err)
 	}
 	return id
-}
-
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("not within 10 s: %s", what)
 }
 
 func twoLayers(t testing.TB) v1.Image {

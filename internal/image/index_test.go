@@ -78,11 +78,11 @@ func TestIndexPrefix(t *testing.T) {
 
 func TestKeylock(t *testing.T) {
 	k := newKeylock()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	if err := k.Lock(ctx, "a"); err != nil {
+	if err := k.Lock(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
 	if err := k.Lock(ctx, "a"); err == nil {
 		t.Error("locked twice")
 	}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/sardine-run/sardine/internal/image"
 	"github.com/sardine-run/sardine/internal/image/imagetest"
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 func TestPullByTag(t *testing.T) {
@@ -198,7 +199,7 @@ func TestCancelledPullEnds(t *testing.T) {
 		t.Fatalf("%v", err)
 	}
 	begin := time.Now()
-	if err := f.Close(); err != nil || time.Since(begin) > 5*time.Second {
+	if err := f.Close(); err != nil || time.Since(begin) > testnode.Patience/2 { // the registry stalls for a minute
 		t.Errorf("close: %v after %v", err, time.Since(begin))
 	}
 }
@@ -225,28 +226,40 @@ func TestCloseEndsPull(t *testing.T) {
 }
 
 func TestStalledPull(t *testing.T) {
-	f := newFixture(t, func(c *image.Config) { c.ImagePullProgressTimeout = "300ms" })
+	f := newFixture(t, func(c *image.Config) { c.ImagePullProgressTimeout = "3s" })
 	ref := f.Registry.Push(t, "two:1", twoLayers(t))
 	f.Registry.Stall(5)
 	begin := time.Now()
 	_, err := f.Pull(t.Context(), ref, image.PullOptions{})
-	if !errors.Is(err, image.ErrRegistryUnavailable) || !errdefs.IsDeadlineExceeded(err) || !strings.Contains(err.Error(), "300ms") {
+	if !errors.Is(err, image.ErrRegistryUnavailable) || !errdefs.IsDeadlineExceeded(err) || !strings.Contains(err.Error(), "3s") {
 		t.Errorf("%v", err)
 	}
-	if took := time.Since(begin); took > 5*time.Second {
+	if took := time.Since(begin); took > testnode.Patience/2 {
 		t.Errorf("took %v", took)
 	}
 	f.Registry.Guard(nil)
-	f.pull(t, ref)
+	f.pullInTime(t, ref)
+}
+
+// pullInTime pulls with a short image_pull_progress_timeout: again when nothing on this machine progressed for so long.
+func (f *fixture) pullInTime(t *testing.T, ref string) {
+	t.Helper()
+	testnode.Eventually(t, "a pull that progresses succeeds", func() bool {
+		_, err := f.Pull(t.Context(), ref, image.PullOptions{})
+		if err != nil && !errdefs.IsDeadlineExceeded(err) {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
 }
 
 // TestSlowPull takes longer than the timeout, but never stands still.
 func TestSlowPull(t *testing.T) {
-	f := newFixture(t, func(c *image.Config) { c.ImagePullProgressTimeout = "400ms" })
+	f := newFixture(t, func(c *image.Config) { c.ImagePullProgressTimeout = "2s" })
 	ref := f.Registry.Push(t, "big:1", imagetest.Image(t, v1.Config{},
 		imagetest.Layer(t, imagetest.File{Name: "big", Data: strings.Repeat("sardine", 1<<16)})))
-	f.Registry.Slow(8, 100*time.Millisecond)
-	f.pull(t, ref)
+	f.Registry.Slow(8, 300*time.Millisecond)
+	f.pullInTime(t, ref)
 }
 
 func TestPullErrors(t *testing.T) {

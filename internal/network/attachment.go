@@ -20,6 +20,7 @@ type Attachment struct {
 	UID             string
 	Handler         string            // the runtime handler, when it has networks of its own
 	NetNS           string            // path by which a process of the host opens the network namespace
+	LoopbackUp      bool              // lo is up already: who made the namespace has done it, and spared a thread here
 	Annotations     map[string]string // of the pod: kubernetes.io/ingress-bandwidth, egress-bandwidth
 	PortMappings    []PortMapping
 	DNS             DNS

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sardine-run/sardine/internal/cniplugin/builtin"
 	"github.com/sardine-run/sardine/internal/network"
 	"github.com/sardine-run/sardine/internal/testnode"
 )
@@ -46,6 +47,31 @@ var realPlugins = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
+// eachWay runs a test with plugins inside the daemon, and with the reference's programs.
+func eachWay(t *testing.T, test func(t *testing.T, way func(*network.Config))) {
+	t.Helper()
+	testnode.NeedRoot(t)
+	t.Run("programs", func(t *testing.T) { test(t, func(*network.Config) {}) })
+	t.Run("inside", func(t *testing.T) { test(t, builtIn(t)) })
+}
+
+// builtIn has the plugins run inside the daemon. They are closed before somebody looks at what is left.
+func builtIn(t testing.TB) func(*network.Config) {
+	return func(c *network.Config) {
+		t.Helper()
+		plugins, err := builtin.New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := plugins.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		c.Plugins = plugins.Set
+	}
+}
+
 // newBridge is a node with the reference plugins: a bridge with addresses of host-local, and ports.
 func newBridge(t testing.TB, bridge string, adjust ...func(*network.Config)) *node {
 	t.Helper()
@@ -55,7 +81,7 @@ func newBridge(t testing.TB, bridge string, adjust ...func(*network.Config)) *no
 		t.Fatal(err)
 	}
 	n := prepare(t, append(adjust, func(c *network.Config) { c.BinDirs = append(c.BinDirs, plugins) })...)
-	hostUp(t)
+	ownHost(t)
 	n.start()
 	t.Cleanup(func() {
 		n.Close()
@@ -69,22 +95,12 @@ func newBridge(t testing.TB, bridge string, adjust ...func(*network.Config)) *no
 	return n
 }
 
-// hostUp prepares the namespace that stands for the host's.
-func hostUp(t testing.TB) {
+// ownHost ends a test that would change the interfaces of the machine.
+func ownHost(t testing.TB) {
 	t.Helper()
-	if os.Getenv(insideVariable) == "" {
+	if !testnode.InOwnNetwork() {
 		t.Fatal("these are the machine's own interfaces")
 	}
-	run(t, "ip", "link", "set", "lo", "up")
-}
-
-func run(t testing.TB, name string, args ...string) string {
-	t.Helper()
-	out, err := exec.Command(name, args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
 }
 
 // addresses lists what host-local has given away.
@@ -103,15 +119,28 @@ func (n *node) addresses() []string {
 func (n *node) rules() string {
 	n.t.Helper()
 	var found []string
+	var table string
 	for _, save := range []string{"iptables-save", "ip6tables-save"} {
-		for line := range strings.Lines(run(n.t, save)) {
+		for line := range strings.Lines(testnode.Run(n.t, save)) {
 			if podRule.MatchString(line) {
 				found = append(found, line)
 			}
 		}
 	}
+	for line := range strings.Lines(testnode.Run(n.t, "nft", "list", "ruleset")) {
+		if filterTable.MatchString(line) {
+			table = line
+		}
+		if ownTable.MatchString(table) && strings.Contains(line, ` comment "`) {
+			found = append(found, line)
+		}
+	}
 	return strings.Join(found, "")
 }
+
+// filterTable begins a table of nftables, and ownTable one of the plugins' backend of that name: each rule with a comment there is
+// a pod's.
+var filterTable, ownTable = regexp.MustCompile(`^table `), regexp.MustCompile(`^table \w+ cni_`)
 
 // podRule is a chain named by a hash, as the plugins make for each pod, or a rule that names its pod.
 var podRule = regexp.MustCompile(`CNI-(DN|SN)?-?[0-9a-f]{16}|id: `)
@@ -119,11 +148,17 @@ var podRule = regexp.MustCompile(`CNI-(DN|SN)?-?[0-9a-f]{16}|id: `)
 // links of the host's that are a pod's other end.
 func (n *node) links() int {
 	n.t.Helper()
-	return strings.Count(run(n.t, "ip", "-o", "link", "show", "type", "veth"), "\n")
+	return strings.Count(testnode.Run(n.t, "ip", "-o", "link", "show", "type", "veth"), "\n")
 }
 
 // serve answers with a word on a port inside the namespace until the test ends.
 func (ns *namespace) serve(t testing.TB, address, word string) {
+	t.Helper()
+	ns.answer(t, address, func(net.Addr) string { return word })
+}
+
+// answer has each connection to an address inside get what say has for its client.
+func (ns *namespace) answer(t testing.TB, address string, say func(client net.Addr) string) {
 	t.Helper()
 	var l net.Listener
 	ns.enter(t, func() (err error) {
@@ -137,7 +172,7 @@ func (ns *namespace) serve(t testing.TB, address, word string) {
 			if err != nil {
 				return
 			}
-			io.WriteString(c, word+"\n")
+			io.WriteString(c, say(c.RemoteAddr())+"\n")
 			c.Close()
 		}
 	})
@@ -146,12 +181,12 @@ func (ns *namespace) serve(t testing.TB, address, word string) {
 
 // hear connects and returns the word, or the error.
 func hear(address string) string {
-	c, err := net.DialTimeout("tcp", address, 5*time.Second)
+	c, err := net.DialTimeout("tcp", address, testnode.Patience)
 	if err != nil {
 		return err.Error()
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(5 * time.Second))
+	c.SetDeadline(time.Now().Add(testnode.Patience))
 	word, err := bufio.NewReader(c).ReadString('\n')
 	if err != nil {
 		return err.Error()
@@ -159,8 +194,10 @@ func hear(address string) string {
 	return strings.TrimSpace(word)
 }
 
-func TestBridge(t *testing.T) {
-	n := newBridge(t, `,"ipMasq":true`)
+func TestBridge(t *testing.T) { eachWay(t, bridges) }
+
+func bridges(t *testing.T, way func(*network.Config)) {
+	n := newBridge(t, `,"ipMasq":true`, way)
 	n.must(n.Ready())
 	spaces := map[string]*namespace{}
 	results := map[string]*network.Result{}
@@ -209,13 +246,15 @@ func TestBridge(t *testing.T) {
 	if left := n.addresses(); len(left) != 0 {
 		t.Errorf("addresses are left: %v", left)
 	}
-	eventually(t, "the links are gone", func() bool { return n.links() == 0 })
+	testnode.Eventually(t, "the links are gone", func() bool { return n.links() == 0 })
 	n.nothingLeft()
 }
 
 // A namespace that is gone takes its interfaces with it; addresses and ports are released all the same.
-func TestBridgeWithoutNamespace(t *testing.T) {
-	n := newBridge(t, "")
+func TestBridgeWithoutNamespace(t *testing.T) { eachWay(t, detachesWithoutNamespace) }
+
+func detachesWithoutNamespace(t *testing.T, way func(*network.Config)) {
+	n := newBridge(t, "", way)
 	ns := newNamespace(t)
 	a := &network.Attachment{ID: "one", Name: "one", Namespace: "shop", NetNS: ns.path(),
 		PortMappings: []network.PortMapping{{Protocol: "TCP", ContainerPort: 80, HostPort: 8080}}}
@@ -232,12 +271,14 @@ func TestBridgeWithoutNamespace(t *testing.T) {
 	if rules := n.rules(); rules != "" {
 		t.Errorf("rules are left:\n%s", rules)
 	}
-	eventually(t, "the links are gone", func() bool { return n.links() == 0 })
+	testnode.Eventually(t, "the links are gone", func() bool { return n.links() == 0 })
 }
 
 // The chain fails at its second plugin: what the first did is undone.
-func TestBridgeChainIsUndone(t *testing.T) {
-	n := newBridge(t, `,"ipMasq":true`)
+func TestBridgeChainIsUndone(t *testing.T) { eachWay(t, undoesChain) }
+
+func undoesChain(t *testing.T, way func(*network.Config)) {
+	n := newBridge(t, `,"ipMasq":true`, way)
 	path := filepath.Join(n.config.ConfDir, "10-bridge.conflist")
 	text, err := os.ReadFile(path)
 	n.must(err)
@@ -254,8 +295,10 @@ func TestBridgeChainIsUndone(t *testing.T) {
 	n.nothingLeft()
 }
 
-func TestBridgeManyAtOnce(t *testing.T) {
-	n := newBridge(t, "")
+func TestBridgeManyAtOnce(t *testing.T) { eachWay(t, attachesMany) }
+
+func attachesMany(t *testing.T, way func(*network.Config)) {
+	n := newBridge(t, "", way)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	taken := map[string]string{}
@@ -288,8 +331,10 @@ func TestBridgeManyAtOnce(t *testing.T) {
 }
 
 // A chain of other plugins that runtimes commonly run, with a limit on bandwidth.
-func TestPointToPointChain(t *testing.T) {
-	n := newBridge(t, "")
+func TestPointToPointChain(t *testing.T) { eachWay(t, chainsPointToPoint) }
+
+func chainsPointToPoint(t *testing.T, way func(*network.Config)) {
+	n := newBridge(t, "", way)
 	n.write("05-ptp.conflist", fmt.Sprintf(`{"cniVersion":"1.0.0","name":"bridged","plugins":[
 		{"type":"ptp","ipam":{"type":"host-local","dataDir":%q,"subnet":"10.78.0.0/16","routes":[{"dst":"0.0.0.0/0"}]}},
 		{"type":"bandwidth","capabilities":{"bandwidth":true}},
@@ -304,10 +349,10 @@ func TestPointToPointChain(t *testing.T) {
 	if got := hear(r.IP + ":80"); got != "fish" {
 		t.Errorf("from the host: %s", got)
 	}
-	if limits := run(t, "tc", "qdisc"); !strings.Contains(limits, "rate 10Mbit") || !strings.Contains(limits, "rate 20Mbit") {
+	if limits := testnode.Run(t, "tc", "qdisc"); !strings.Contains(limits, "rate 10Mbit") || !strings.Contains(limits, "rate 20Mbit") {
 		t.Errorf("limits: %s", limits)
 	}
-	if rules := run(t, "iptables-save"); !strings.Contains(rules, r.IP) {
+	if rules := testnode.Run(t, "iptables-save"); !strings.Contains(rules, r.IP) {
 		t.Error("there are no rules: this test would not see a leak")
 	}
 	n.must(n.Check(context.Background(), "one", a.NetNS))
@@ -315,11 +360,9 @@ func TestPointToPointChain(t *testing.T) {
 	if left := n.addresses(); len(left) != 0 {
 		t.Errorf("addresses are left: %v", left)
 	}
-	if rules := run(t, "iptables-save"); strings.Contains(rules, r.IP) {
+	if rules := testnode.Run(t, "iptables-save"); strings.Contains(rules, r.IP) {
 		t.Errorf("rules are left: %s", rules)
 	}
-	if limits := run(t, "tc", "qdisc"); strings.Contains(limits, "rate") {
-		t.Errorf("limits are left: %s", limits)
-	}
+	testnode.Eventually(t, "the limits are gone with the link", func() bool { return !strings.Contains(testnode.Run(t, "tc", "qdisc"), "rate") })
 	n.nothingLeft()
 }

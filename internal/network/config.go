@@ -10,6 +10,9 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
+	"github.com/containernetworking/cni/pkg/invoke"
+
+	"github.com/sardine-run/sardine/internal/cniplugin"
 )
 
 // Values of Config.IPPref.
@@ -30,6 +33,11 @@ type Config struct {
 	ConfTemplate        string   `toml:"conf_template"`         // text/template with PodCIDR, PodCIDRRanges, Routes; "" for none
 	IPPref              string   `toml:"ip_pref"`               // ipv4 (also ""), ipv6 or cni
 	UseInternalLoopback bool     `toml:"use_internal_loopback"` // always so, whatever it says: no plugin is run for lo
+
+	// Plugins makes the plugins that run inside the daemon, with binaries for all others. Nil: all are executed.
+	Plugins func(binaries invoke.Exec) *cniplugin.Set `toml:"-"`
+	// DefaultNetwork gives pods a network of ours while ConfDir has no configuration file at all.
+	DefaultNetwork bool `toml:"-"`
 
 	// Handlers are runtime handlers with networks of their own, by name.
 	Handlers map[string]Handler `toml:"-"`

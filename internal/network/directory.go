@@ -25,6 +25,8 @@ import (
 type directory struct {
 	path string
 	max  int // files that are used, 0 for all
+	// otherwise is used while there is no configuration file. Nil: nothing is.
+	otherwise func() (*configuration, error)
 
 	mu     sync.Mutex
 	loaded *configuration
@@ -34,6 +36,7 @@ type directory struct {
 type configuration struct {
 	networks []*network
 	problems []error // files that were passed over
+	ours     bool    // from no file
 
 	stamp string // of the directory
 	racy  bool   // files changed so shortly before that a further change may not show in their times
@@ -58,6 +61,9 @@ func (d *directory) current() *configuration {
 	c := d.read()
 	age := time.Since(changed)
 	c.stamp, c.racy = stamp, age >= 0 && age < racyTime
+	if d.otherwise != nil && len(c.networks)+len(c.problems) == 0 {
+		c = d.withoutFiles(stamp)
+	}
 	if len(c.problems) > 0 && age >= 0 && age < writeTime {
 		c.racy, c.networks = true, nil
 	}
@@ -154,6 +160,16 @@ func (d *directory) read() *configuration {
 		}
 		c.networks = append(c.networks, &network{list: list, ifName: fmt.Sprintf("eth%d", len(c.networks))})
 	}
+	return c
+}
+
+// withoutFiles is what holds while there is no configuration file. When that cannot be had it is tried again the next time.
+func (d *directory) withoutFiles(stamp string) *configuration {
+	c, err := d.otherwise()
+	if err != nil {
+		return &configuration{problems: []error{err}, stamp: stamp, racy: true}
+	}
+	c.stamp, c.ours = stamp, true
 	return c
 }
 

@@ -215,27 +215,33 @@ func names(t testing.TB, dir string) []string {
 // nothingLeft waits until nothing is recorded.
 func (n *node) nothingLeft() {
 	n.t.Helper()
-	eventually(n.t, "records and results are gone", func() bool {
+	testnode.Eventually(n.t, "records and results are gone", func() bool {
 		return len(n.records())+len(n.cached()) == 0
 	})
 }
 
-func eventually(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if f() {
-			return
+// cancelWhen is a context that ends when something has happened, however long that takes.
+func cancelWhen(happened func() bool) (ctx context.Context) {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer cancel()
+		for end := time.Now().Add(testnode.Patience); time.Now().Before(end) && !happened(); time.Sleep(5 * time.Millisecond) {
+			continue
 		}
-		if time.Now().After(end) {
-			t.Fatalf("not within ten seconds: %s", what)
-		}
-	}
+	}()
+	return ctx
 }
 
 // running tells whether a process is there and no zombie.
 func running(pid int) bool {
 	s, err := kernel.ReadProcStat(pid)
 	return err == nil && !s.Zombie()
+}
+
+// forked tells whether a plugin that is to has started its child.
+func (n *node) forked() bool {
+	text, err := os.ReadFile(filepath.Join(n.control, "child"))
+	return err == nil && len(text) > 0
 }
 
 // child is the process that the fake plugin started.

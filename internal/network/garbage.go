@@ -6,7 +6,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -53,24 +56,96 @@ func (n *Networks) changed() {
 // Keep implements Attacher. What happens is done in the background. Sandboxes that were set up by this
 // daemon are kept whether ids has them or not.
 func (n *Networks) Keep(ctx context.Context, ids []string) {
+	kept := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		kept[id] = true
+	}
 	for _, id := range n.inherited {
-		if !slices.Contains(ids, id) {
+		if !kept[id] {
 			log.G(ctx).WithField("sandbox", id).Info("cni: its sandbox is gone, so it is detached")
 			n.retries.addNow(id)
 		}
 	}
 	n.inherited = nil
+	n.workers.Go(func() { n.adopt(kept) })
 	n.garbage.want()
 }
 
-// adopt makes records of what only libcni's cache knows: after a reboot the records on tmpfs are gone,
-// but addresses that plugins noted on a disk are still taken.
-func (n *Networks) adopt() {
-	cached, err := n.cni.GetCachedAttachments("")
+// adopt makes records of what only libcni's cache knows, and has it detached unless it is kept: after a reboot the records
+// on tmpfs are gone, but addresses that plugins noted on a disk are still taken.
+func (n *Networks) adopt(kept map[string]bool) {
+	if !n.strangers() {
+		return
+	}
+	for id := range n.cached("") {
+		adopted, err := n.adoptOne(id)
+		switch {
+		case n.background.Err() != nil:
+			return
+		case err != nil:
+			log.L.WithError(err).WithField("sandbox", id).Warn("cni: a result of an earlier daemon is lost")
+		case adopted && !kept[id]:
+			log.L.WithField("sandbox", id).Info("cni: its sandbox was there before the node was started anew, so it is detached")
+			n.retries.addNow(id)
+		}
+	}
+}
+
+// adoptOne makes a record of what the cache has of a sandbox, unless it has one, or was detached since the cache was read.
+func (n *Networks) adoptOne(id string) (adopted bool, err error) {
+	if n.records.has(id) { // known, or new
+		return false, nil
+	}
+	unlock, err := n.locks.lock(n.background, id)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	r := n.cached(id)[id]
+	if r == nil {
+		return false, nil
+	}
+	err = n.records.create(r)
+	if errdefs.IsAlreadyExists(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// strangers reports whether the cache has results of sandboxes without a record. To read all of them takes a
+// while; mostly their names tell enough: NETWORK-SANDBOX-INTERFACE.
+func (n *Networks) strangers() bool {
+	entries, err := os.ReadDir(filepath.Join(n.config.CacheDir, "results"))
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist)
+	}
+	for _, e := range entries {
+		if !n.recorded(strings.Split(e.Name(), "-")) {
+			return true
+		}
+	}
+	return false
+}
+
+// recorded reports whether some of the middle parts of a name are the id of a sandbox with a record.
+func (n *Networks) recorded(parts []string) bool {
+	for first := 1; first < len(parts)-1; first++ {
+		for last := first + 1; last < len(parts); last++ {
+			if n.records.has(strings.Join(parts[first:last], "-")) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// cached makes records of what libcni's cache has of a sandbox, of all for "".
+func (n *Networks) cached(id string) map[string]*record {
+	found := map[string]*record{}
+	cached, err := n.cni.GetCachedAttachments(id)
 	if err != nil {
 		log.L.WithError(err).Warn("cni: results of an earlier daemon cannot be read")
 	}
-	found := map[string]*record{}
 	for _, c := range cached {
 		if r, err := recordOf(c, found[c.ContainerID]); err != nil {
 			log.L.WithError(err).WithField("sandbox", c.ContainerID).Warn("cni: a result of an earlier daemon is unusable")
@@ -78,17 +153,27 @@ func (n *Networks) adopt() {
 			found[r.ID] = r
 		}
 	}
-	for _, r := range found {
-		if err := n.records.create(r); err != nil && !errdefs.IsAlreadyExists(err) {
-			log.L.WithError(err).Warn("cni: a result of an earlier daemon is lost")
-		}
+	return found
+}
+
+// record returns the record of a sandbox. Of one that cannot be read libcni's cache has the same in other words, if
+// plugins have run. ErrNotFound when there is none. The sandbox is locked, or no plugin runs.
+func (n *Networks) record(id string) (*record, error) {
+	r, err := n.records.read(id)
+	if !errdefs.IsDataLoss(err) {
+		return r, err
 	}
+	log.L.WithError(err).Warn("cni: a record is replaced by what the plugins' results tell, if there are any")
+	if r := n.cached(id)[id]; r != nil {
+		return r, n.records.replace(r)
+	}
+	return nil, errors.Join(fmt.Errorf("pod sandbox %s has no network: %w", id, errdefs.ErrNotFound), n.records.remove(id))
 }
 
 // recordOf makes a record of a cached result, or adds it to the sandbox's.
 func recordOf(c *libcni.NetworkAttachment, r *record) (*record, error) {
 	if r == nil {
-		r = &record{ID: c.ContainerID, Args: c.CniArgs}
+		r = &record{Version: recordVersion, ID: c.ContainerID, Args: c.CniArgs}
 		var err error
 		if r.Capabilities, err = rawValues(c.CapabilityArgs); err != nil {
 			return nil, err
@@ -153,7 +238,7 @@ func (n *Networks) gc(ctx context.Context, networks map[string]*network) error {
 	}
 	// A cache without results: libcni would itself detach what it finds there, in namespaces
 	// by paths that may lead elsewhere by now.
-	plugins := libcni.NewCNIConfigWithCacheDir(n.config.BinDirs, n.records.dir, &runner{})
+	plugins := libcni.NewCNIConfigWithCacheDir(n.config.BinDirs, n.records.dir, n.exec)
 	var errs []error
 	for name, net := range networks {
 		attachments := append([]types.GCAttachment{}, valid[name]...)
@@ -175,7 +260,10 @@ func (n *Networks) valid() (map[string][]types.GCAttachment, error) {
 		if n.retries.has(id) {
 			continue
 		}
-		r, err := n.records.read(id)
+		r, err := n.record(id)
+		if errdefs.IsNotFound(err) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

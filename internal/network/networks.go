@@ -7,10 +7,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/containerd/errdefs"
 	"github.com/containernetworking/cni/libcni"
+	"github.com/containernetworking/cni/pkg/invoke"
+
+	"github.com/sardine-run/sardine/internal/cniplugin"
 )
 
 // Attacher is what pods need. *Networks implements it.
@@ -26,7 +30,7 @@ type Attacher interface {
 	// Check runs the plugins' CHECK: nil when the sandbox id is attached as it was by Setup.
 	// ErrNotFound when nothing is attached, ErrNotImplemented when no network has the verb.
 	Check(ctx context.Context, id, netns string) error
-	// Keep is called once, after a start, with the sandboxes that exist: what else is recorded is
+	// Keep is called once, after a start and before Setup, with the sandboxes that exist: what else is recorded is
 	// detached, and plugins with the verb GC are told.
 	Keep(ctx context.Context, ids []string)
 	// SetPodCIDR fills in the configured conf_template. cidrs are separated by commas.
@@ -38,7 +42,12 @@ var _ Attacher = (*Networks)(nil)
 // Networks attaches and detaches pods, and goes on detaching what could not be detached.
 type Networks struct {
 	config   Config
+	exec     invoke.Exec
+	inside   *cniplugin.Set // exec, when there are plugins that are not executed; nil otherwise
 	cni      *libcni.CNIConfig
+	path     string // CNI_PATH
+	chains   chains
+	cache    cache
 	records  store
 	standard *directory
 	handlers map[string]*directory
@@ -67,15 +76,28 @@ func New(config Config) (*Networks, error) {
 	}
 	n := &Networks{
 		config:   config,
-		cni:      libcni.NewCNIConfigWithCacheDir(config.BinDirs, config.CacheDir, &runner{}),
-		records:  store{dir: filepath.Join(config.StateDir, "attachments")},
+		exec:     &runner{},
+		path:     strings.Join(config.BinDirs, string(filepath.ListSeparator)),
+		cache:    cache{dir: config.CacheDir},
+		records:  storeIn(config.StateDir),
 		standard: &directory{path: config.ConfDir, max: config.MaxConfNum},
 		handlers: map[string]*directory{},
 		gate:     newGate(config.Concurrency),
 		locks:    locks{held: map[string]chan struct{}{}},
 	}
+	if config.Plugins != nil {
+		n.inside = config.Plugins(&runner{})
+		n.exec = n.inside
+	}
+	n.cni = libcni.NewCNIConfigWithCacheDir(config.BinDirs, config.CacheDir, n.exec)
+	if config.DefaultNetwork {
+		n.standard.otherwise = func() (*configuration, error) { return defaultConfiguration(filepath.Join(config.CacheDir, "default")) }
+	}
 	for name, h := range config.Handlers {
 		n.addHandler(name, h)
+	}
+	if err := n.records.check(); err != nil {
+		return nil, err
 	}
 	for _, dir := range []string{n.records.dir, config.CacheDir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -104,7 +126,6 @@ func (n *Networks) start() error {
 	if err != nil {
 		return err
 	}
-	n.adopt()
 	if n.inherited, err = n.records.ids(); err != nil {
 		return err
 	}

@@ -3,16 +3,15 @@
 package network
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
-	"github.com/containerd/log"
 	"github.com/containernetworking/cni/libcni"
 	"github.com/containernetworking/cni/pkg/utils"
 )
@@ -20,11 +19,17 @@ import (
 // record says how to detach a sandbox. It is written before the first plugin runs and removed after
 // the last DEL.
 type record struct {
+	Version      int                        `json:"version,omitempty"` // see recordVersion
 	ID           string                     `json:"id"`
 	Args         [][2]string                `json:"args,omitempty"`
 	Capabilities map[string]json.RawMessage `json:"capabilities,omitempty"`
 	Networks     []recordedNetwork          `json:"networks"`
+
+	parsed []*network // of a record that was read
 }
+
+// recordVersion is what records have in this release. One without is of release 0.1.0, and is version 1 too.
+const recordVersion = 1
 
 type recordedNetwork struct {
 	Interface string          `json:"interface"`
@@ -43,12 +48,16 @@ func parseRecord(text []byte) (*record, error) {
 	if len(r.Networks) == 0 {
 		return nil, errors.New("no networks")
 	}
-	_, err := r.networks()
+	var err error
+	r.parsed, err = r.networks()
 	return &r, err
 }
 
 // networks are in the order in which they were attached.
 func (r *record) networks() ([]*network, error) {
+	if r.parsed != nil {
+		return r.parsed, nil
+	}
 	networks := make([]*network, len(r.Networks))
 	for i, n := range r.Networks {
 		if err := utils.ValidateInterfaceName(n.Interface); err != nil {
@@ -75,6 +84,10 @@ func (r *record) runtimeConf(ifName, netns string) *libcni.RuntimeConf {
 	return conf
 }
 
+// CheckRecords looks at the records in the state directory without changing anything: ErrFailedPrecondition when a release that
+// is not known here wrote one of them.
+func CheckRecords(stateDir string) error { return storeIn(stateDir).check() }
+
 // store keeps records in a directory: ID.json, and beside it ID.detach once it was tried in vain
 // to detach. Nothing is synchronized: the directory is on tmpfs.
 type store struct {
@@ -86,6 +99,52 @@ const (
 	detachSuffix = ".detach"
 	newSuffix    = ".new"
 )
+
+func storeIn(stateDir string) store { return store{dir: filepath.Join(stateDir, "attachments")} }
+
+// check refuses records of a release that is not known.
+func (s store) check() error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("network records: %w: %w", err, errdefs.ErrInternal)
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), recordSuffix) {
+			if err := checkVersion(filepath.Join(s.dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkVersion reads no more than the beginning of a record if that will do. One that cannot be read is dealt with when it
+// is needed.
+func checkVersion(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil //nolint:nilerr // see above
+	}
+	defer f.Close()
+	ours := fmt.Appendf(nil, `{"version":%d,`, recordVersion) // as encoding/json writes the first field
+	beginning := make([]byte, len(ours))
+	if _, err := f.ReadAt(beginning, 0); err == nil && bytes.Equal(beginning, ours) {
+		return nil
+	}
+	var r struct {
+		Version int `json:"version"`
+	}
+	if err := json.NewDecoder(f).Decode(&r); err == nil && r.Version != 0 && r.Version != recordVersion {
+		return fmt.Errorf("network record %s has version %d, and this daemon knows version %d: start a release that knows it, "+
+			"and have that one remove the pods first: %w", path, r.Version, recordVersion, errdefs.ErrFailedPrecondition)
+	}
+	return nil
+}
+
+func (s store) has(id string) bool {
+	_, err := os.Lstat(s.path(id, recordSuffix))
+	return err == nil
+}
 
 func (s store) path(id, suffix string) string { return filepath.Join(s.dir, id+suffix) }
 
@@ -193,25 +252,17 @@ func (s store) load() (marked []string, err error) {
 	for _, id := range names[newSuffix] {
 		os.Remove(s.path(id, newSuffix))
 	}
-	ids := slices.DeleteFunc(names[recordSuffix], func(id string) bool { return !s.usable(id) })
+	for _, id := range names[recordSuffix] {
+		if utils.ValidateContainerID(id) != nil { // nobody could ever ask for it
+			os.Remove(s.path(id, recordSuffix))
+		}
+	}
 	for _, id := range names[detachSuffix] {
-		if slices.Contains(ids, id) {
+		if s.has(id) {
 			marked = append(marked, id)
 		} else {
 			os.Remove(s.path(id, detachSuffix))
 		}
 	}
 	return marked, nil
-}
-
-// usable drops a record that cannot be read. Where plugins have run, libcni's cache has the
-// same in other words, and Keep finds it there.
-func (s store) usable(id string) bool {
-	_, err := s.read(id)
-	if err == nil {
-		return true
-	}
-	log.L.WithError(err).Warn("cni: a record is dropped")
-	os.Remove(s.path(id, recordSuffix))
-	return false
 }

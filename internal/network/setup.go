@@ -13,6 +13,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/sardine-run/sardine/internal/fault"
 )
 
 // undoTime bounds the DELs after a failed ADD, while the caller still waits and the namespace
@@ -62,37 +64,49 @@ func (n *Networks) admitted(ctx context.Context, a *Attachment, capabilities map
 	if err := dir.usable(conf); err != nil {
 		return nil, err
 	}
-	if err := loopbackUp(a.NetNS); err != nil {
+	if err := n.installed(conf); err != nil { // its DEL could not be done either
 		return nil, err
+	}
+	if !a.LoopbackUp {
+		if err := loopbackUp(a.NetNS); err != nil {
+			return nil, err
+		}
 	}
 	r := newRecord(a, capabilities, conf.networks)
 	if err := n.records.create(r); err != nil {
 		return nil, err
 	}
-	result, err := n.attach(ctx, r, conf.networks, a.NetNS)
+	done := make([]int, len(conf.networks))
+	result, err := n.attach(ctx, r, conf.networks, a.NetNS, done)
 	if err != nil {
-		n.undo(ctx, r, a.NetNS)
+		n.undo(ctx, r, a.NetNS, done)
 	}
 	return result, err
 }
 
 func newRecord(a *Attachment, capabilities map[string]json.RawMessage, networks []*network) *record {
-	r := &record{ID: a.ID, Args: a.args(), Capabilities: capabilities}
+	r := &record{Version: recordVersion, ID: a.ID, Args: a.args(), Capabilities: capabilities}
 	for _, net := range networks {
 		r.Networks = append(r.Networks, recordedNetwork{Interface: net.ifName, Config: net.list.Bytes})
 	}
 	return r
 }
 
-// attach runs ADD for all networks, one after the other or all at once.
-func (n *Networks) attach(ctx context.Context, r *record, networks []*network, netns string) (*Result, error) {
+// attach runs ADD for all networks, one after the other or all at once. done gets how many plugins of each have succeeded.
+func (n *Networks) attach(ctx context.Context, r *record, networks []*network, netns string, done []int) (*Result, error) {
 	results := make([]types.Result, len(networks))
 	add := func(i int) error {
 		var err error
-		results[i], err = n.cni.AddNetworkList(ctx, networks[i].list, r.runtimeConf(networks[i].ifName, netns))
+		results[i], done[i], err = n.add(ctx, networks[i], r, netns)
 		return classify(networks[i], err)
 	}
+	if err := fault.Point(fault.NetworkRecord); err != nil {
+		return nil, err
+	}
 	if err := eachOf(len(networks), n.config.SetupSerially, add); err != nil {
+		return nil, err
+	}
+	if err := fault.Point(fault.NetworkAdd); err != nil {
 		return nil, err
 	}
 	return merge(results, n.config.IPPref)
@@ -119,10 +133,10 @@ func eachOf(count int, serially bool, f func(int) error) error {
 
 // undo detaches what a failed Setup attached. The specification wants a DEL for a failed ADD too. The
 // caller's context may have ended, which is no reason not to.
-func (n *Networks) undo(ctx context.Context, r *record, netns string) {
+func (n *Networks) undo(ctx context.Context, r *record, netns string, done []int) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
-	if err := n.detach(ctx, r, netns); err != nil {
+	if err := n.detach(ctx, r, netns, done); err != nil {
 		log.G(ctx).WithError(err).WithField("sandbox", r.ID).
 			Warn("cni: what a failed setup attached could not be detached yet")
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	"github.com/containernetworking/cni/pkg/invoke"
+	"github.com/containernetworking/cni/libcni"
 )
 
 const (
@@ -47,7 +47,7 @@ func (n *Networks) Problems() []error { return n.standard.current().problems }
 func (n *Networks) installed(conf *configuration) error {
 	for _, net := range conf.networks {
 		for _, p := range net.list.Plugins {
-			if _, err := invoke.FindInPath(p.Network.Type, n.config.BinDirs); err != nil {
+			if _, err := n.exec.FindInPath(p.Network.Type, n.config.BinDirs); err != nil {
 				return fmt.Errorf("network %q: %w: %w", net.list.Name, err, errdefs.ErrUnavailable)
 			}
 		}
@@ -77,8 +77,25 @@ func (n *Networks) ask(conf *configuration) error {
 	ctx, cancel := context.WithTimeout(n.background, statusTime)
 	defer cancel()
 	for _, net := range conf.networks {
-		if err := n.cni.GetStatusNetworkList(ctx, net.list); err != nil {
+		if err := n.askNetwork(ctx, net.list); err != nil {
 			return fmt.Errorf("network %q: %w: %w", net.list.Name, err, errdefs.ErrUnavailable)
+		}
+	}
+	return nil
+}
+
+// askNetwork asks all plugins of a chain. Those inside answer for a version without the verb too.
+func (n *Networks) askNetwork(ctx context.Context, list *libcni.NetworkConfigList) error {
+	if n.inside == nil {
+		return n.cni.GetStatusNetworkList(ctx, list)
+	}
+	for _, p := range list.Plugins {
+		conf, err := libcni.InjectConf(p, map[string]any{"name": list.Name, "cniVersion": list.CNIVersion})
+		if err != nil {
+			return err
+		}
+		if err := n.inside.Status(ctx, p.Network.Type, conf.Bytes, n.config.BinDirs); err != nil {
+			return fmt.Errorf("plugin %s: %w", p.Network.Type, err)
 		}
 	}
 	return nil

@@ -12,6 +12,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/containernetworking/cni/libcni"
+
+	"github.com/sardine-run/sardine/internal/fault"
 )
 
 // Teardown implements Attacher.
@@ -28,13 +30,13 @@ func (n *Networks) teardown(ctx context.Context, id, netns string) error {
 	defer cancel()
 	unlock, err := n.locks.lock(ctx, id)
 	if err != nil { // whoever holds it may be attaching
-		if _, missing := n.records.read(id); missing == nil {
+		if n.records.has(id) {
 			n.later(id)
 		}
 		return err
 	}
 	defer unlock()
-	r, err := n.records.read(id)
+	r, err := n.record(id)
 	if errdefs.IsNotFound(err) {
 		n.retries.drop(id)
 		return nil
@@ -48,7 +50,7 @@ func (n *Networks) teardown(ctx context.Context, id, netns string) error {
 		return err
 	}
 	defer leave()
-	if err := n.detach(ctx, r, netns); err != nil {
+	if err := n.detach(ctx, r, netns, nil); err != nil {
 		return fmt.Errorf("network of pod sandbox %s: %w", id, err)
 	}
 	n.changed()
@@ -56,8 +58,8 @@ func (n *Networks) teardown(ctx context.Context, id, netns string) error {
 }
 
 // detach runs DEL for all networks of a record, in reverse order, with the configuration that
-// ADD had. One that fails keeps none of the others: it stays recorded, and is tried again later.
-func (n *Networks) detach(ctx context.Context, r *record, netns string) error {
+// ADD had. One that fails keeps none of the others: it stays recorded, and is tried again later. done is attach's, nil when it was through.
+func (n *Networks) detach(ctx context.Context, r *record, netns string, done []int) error {
 	networks, err := r.networks()
 	if err != nil {
 		return fmt.Errorf("network record: %w: %w", err, errdefs.ErrDataLoss)
@@ -66,14 +68,17 @@ func (n *Networks) detach(ctx context.Context, r *record, netns string) error {
 	var errs []error
 	for i := len(networks) - 1; i >= 0; i-- {
 		net := networks[i]
-		if err := n.cni.DelNetworkList(ctx, net.list, r.runtimeConf(net.ifName, netns)); err != nil {
+		plugins := len(net.list.Plugins)
+		if done != nil {
+			plugins = done[i]
+		}
+		if err := n.del(ctx, net, r, netns, plugins); err != nil {
 			errs = append(errs, classify(net, err))
 			left = append(left, r.Networks[i])
 		}
 	}
 	if len(errs) == 0 {
-		n.retries.drop(r.ID)
-		return n.records.remove(r.ID)
+		return n.forget(r)
 	}
 	if len(left) < len(r.Networks) {
 		slices.Reverse(left)
@@ -83,6 +88,19 @@ func (n *Networks) detach(ctx context.Context, r *record, netns string) error {
 	}
 	n.later(r.ID)
 	return errors.Join(errs...)
+}
+
+// forget drops the record of a sandbox that is detached.
+func (n *Networks) forget(r *record) error {
+	if err := fault.Point(fault.NetworkDelete); err != nil {
+		n.later(r.ID)
+		return err
+	}
+	n.retries.drop(r.ID)
+	if err := n.records.remove(r.ID); err != nil {
+		return err
+	}
+	return fault.Point(fault.NetworkForget)
 }
 
 // later has the background detach a sandbox.

@@ -45,7 +45,7 @@ func (n *Networks) SetPodCIDR(cidrs string) error {
 	if n.config.ConfTemplate == "" {
 		return nil
 	}
-	if c := n.standard.current(); len(c.networks) > 0 {
+	if c := n.standard.current(); len(c.networks) > 0 && !c.ours {
 		log.L.WithField("networks", c.summary()).Info("cni: there is a network, so conf_template is not used")
 		return nil
 	}

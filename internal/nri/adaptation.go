@@ -43,6 +43,8 @@ type Adaptation struct {
 	nri       *adaptation.Adaptation // nil when disabled
 	plugins   atomic.Int64
 	known     known
+	// nobody says that the first synchronization, of what is installed, has nobody to tell.
+	nobody atomic.Bool
 
 	// For what runs without an operation of its caller.
 	ctx    context.Context
@@ -70,6 +72,7 @@ func New(cfg *Config, version string, cb Callbacks) (*Adaptation, error) {
 		return nil, fmt.Errorf("nri: %w", err)
 	}
 	a.nri = n
+	a.nobody.Store(!cfg.installed())
 	return a, nil
 }
 

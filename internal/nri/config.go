@@ -3,7 +3,9 @@
 package nri
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -56,6 +58,16 @@ func (c *Config) options() []adaptation.Option {
 		opts = append(opts, adaptation.WithDisabledExternalConnections())
 	}
 	return opts
+}
+
+// installed reports whether there may be plugins that are started with the daemon.
+func (c *Config) installed() bool {
+	path := c.PluginPath
+	if path == "" {
+		path = adaptation.DefaultPluginPath
+	}
+	entries, err := os.ReadDir(path)
+	return len(entries) > 0 || err != nil && !errors.Is(err, os.ErrNotExist) || c.DefaultValidator != nil && c.DefaultValidator.Enable
 }
 
 // setTimeouts concerns the whole process: the adaptation keeps them in global variables.

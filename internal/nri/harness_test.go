@@ -20,6 +20,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // pluginPath is test/nriplugin, built by TestMain.
@@ -77,6 +79,7 @@ func newNode(t testing.TB, change ...func(*Config)) *node {
 	dir := t.TempDir()
 	n := &node{t: t, dir: dir, updated: map[string]int64{}, listed: make(chan struct{}, 100)}
 	n.config = DefaultConfig()
+	n.config.PluginRegistrationTimeout, n.config.PluginRequestTimeout = Duration(testnode.Patience), Duration(testnode.Patience)
 	n.config.SocketPath = filepath.Join(dir, "nri.sock")
 	n.config.PluginPath = filepath.Join(dir, "plugins")
 	n.config.PluginConfigPath = filepath.Join(dir, "conf.d")
@@ -187,6 +190,7 @@ func events(t testing.TB, logfile string) []event {
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
+	data = data[:bytes.LastIndexByte(data, '\n')+1] // the plugin may be writing on
 	var list []event
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	for lines.Scan() {
@@ -217,17 +221,6 @@ func find(t testing.TB, logfile, request string) event {
 		t.Fatalf("the plugin has not heard of %s: %+v", request, all)
 	}
 	return all[i]
-}
-
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for range 1000 {
-		if ok() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("not within 10 s: %s", what)
 }
 
 func testPod(id string) *Pod {

@@ -18,6 +18,10 @@ func (a *Adaptation) synchronize(ctx context.Context, tell adaptation.SyncCB) er
 	if !a.Active() {
 		a.known.forget()
 	}
+	if a.nobody.CompareAndSwap(true, false) { // to list a thousand pods takes a while
+		_, err := tell(ctx, nil, nil)
+		return err
+	}
 	pods, containers := a.callbacks.List()
 	podMessages := make([]*adaptation.PodSandbox, 0, len(pods))
 	for _, p := range pods {

@@ -26,24 +26,6 @@ func setNames(host, domain string) error {
 	return nil
 }
 
-// loopbackUp brings up the interface lo of the calling thread's network namespace: netdevice(7).
-func loopbackUp() error {
-	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("socket: %w", err)
-	}
-	defer unix.Close(s)
-	lo, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	lo.SetUint16(unix.IFF_UP)
-	if err := unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, lo); err != nil {
-		return fmt.Errorf("bring up lo: %w", err)
-	}
-	return nil
-}
-
 // writeSysctls sets parameters of the calling thread's namespaces: those are what a thread sees
 // below /proc/sys.
 func writeSysctls(values map[string]string) error {

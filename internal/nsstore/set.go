@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sardine-run/sardine/internal/fault"
 	"github.com/sardine-run/sardine/internal/kernel"
 )
 
@@ -58,6 +59,7 @@ func (s *Store) Make(key string, req *Request) (*Set, error) {
 		return nil, err
 	}
 	set := &Set{store: s, key: key, files: map[uintptr]*os.File{}}
+	set.take(req)
 	kernel.OnThread(func() {
 		if err = set.make(req); err == nil {
 			err = set.keep(ns, req.SHM)
@@ -70,8 +72,25 @@ func (s *Store) Make(key string, req *Request) (*Set, error) {
 	return set, nil
 }
 
+// take gives the Set a network namespace that was made ahead, if it asks for an ordinary one and there is one.
+func (s *Set) take(req *Request) {
+	if req.New&unix.CLONE_NEWNET == 0 || len(req.Given) > 0 {
+		return
+	}
+	if f := s.store.pool.take(); f != nil {
+		s.files[unix.CLONE_NEWNET] = f
+	}
+}
+
 // make takes the calling thread into the namespaces, furnishes and opens them.
 func (s *Set) make(req *Request) error {
+	missing := req.New
+	if f := s.files[unix.CLONE_NEWNET]; f != nil {
+		if err := kernel.Setns(int(f.Fd()), unix.CLONE_NEWNET, "network namespace made ahead"); err != nil {
+			return err
+		}
+		missing &^= unix.CLONE_NEWNET
+	}
 	for flag, f := range req.Given {
 		own, err := kernel.Dup(f)
 		if err != nil {
@@ -85,19 +104,20 @@ func (s *Set) make(req *Request) error {
 			return err
 		}
 	}
-	if req.New != 0 {
-		if err := kernel.Unshare(int(req.New), "namespaces"); err != nil {
+	if missing != 0 {
+		if err := kernel.Unshare(int(missing), "namespaces"); err != nil {
 			return err
 		}
 	}
-	if err := furnish(req); err != nil {
+	if err := furnish(req, missing); err != nil {
 		return err
 	}
-	return s.open(req.New)
+	return s.open(missing)
 }
 
-func furnish(req *Request) error {
-	all := req.New
+// furnish makes of new namespaces what is asked for. made are those that nobody has furnished yet.
+func furnish(req *Request, made uintptr) error {
+	all := made
 	for flag := range req.Given {
 		all |= flag
 	}
@@ -107,7 +127,7 @@ func furnish(req *Request) error {
 		}
 	}
 	if all&unix.CLONE_NEWNET != 0 {
-		if err := loopbackUp(); err != nil {
+		if err := kernel.SetLinkUp("lo"); err != nil {
 			return err
 		}
 	}
@@ -161,8 +181,14 @@ func attach(dir string, trees map[string]int) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
+	if err := fault.Point(fault.SpacesDir); err != nil {
+		return err
+	}
 	for name, tree := range trees {
 		if err := attachOne(dir+"/"+name, tree, name == shmName); err != nil {
+			return err
+		}
+		if err := fault.Point(fault.SpacesPin); err != nil {
 			return err
 		}
 	}
@@ -206,25 +232,41 @@ func (m SHM) mount() (int, error) {
 	return fs.Mount(unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC)
 }
 
-// Load opens the Set key that was made earlier, by this or another daemon. os.ErrNotExist when there
-// is none.
-func (s *Store) Load(key string) (*Set, error) {
-	if err := checkKey(key); err != nil {
+// Load opens Sets that were made earlier, by this or another daemon: those of the keys that there are. It goes
+// there once for all of them.
+func (s *Store) Load(keys []string) (map[string]*Set, error) {
+	sets := make(map[string]*Set, len(keys))
+	ns := s.existing()
+	if ns == nil || len(keys) == 0 {
+		return sets, nil
+	}
+	err := s.inside(ns, func() error {
+		for _, key := range keys {
+			set := &Set{store: s, key: key, files: map[uintptr]*os.File{}}
+			err := set.load()
+			if errors.Is(err, os.ErrNotExist) {
+				continue
+			}
+			sets[key] = set
+			if err != nil {
+				return fmt.Errorf("namespaces of %s: %w", key, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		for _, set := range sets {
+			set.Close()
+		}
 		return nil, err
 	}
-	ns := s.existing()
-	if ns == nil {
-		return nil, fmt.Errorf("namespaces of %s: %w", key, os.ErrNotExist)
-	}
-	set := &Set{store: s, key: key, files: map[uintptr]*os.File{}}
-	if err := s.inside(ns, set.load); err != nil {
-		set.Close()
-		return nil, fmt.Errorf("namespaces of %s: %w", key, err)
-	}
-	return set, nil
+	return sets, nil
 }
 
 func (s *Set) load() error {
+	if err := checkKey(s.key); err != nil {
+		return err
+	}
 	if _, err := os.Stat("/" + s.key); err != nil {
 		return err
 	}

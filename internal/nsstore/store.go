@@ -7,17 +7,24 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
+	"github.com/sardine-run/sardine/internal/fault"
 	"github.com/sardine-run/sardine/internal/kernel"
 )
 
 // Store holds Sets by key. Its methods may be called concurrently.
 type Store struct {
-	dir string // on the host: the pin, and the mount point used once to make the namespace
+	dir    string // on the host: the pin, and the mount point used once to make the namespace
+	pool   *pool  // nil without
+	theirs bool   // a daemon's: it is not for this process to make or to remove
+
+	dropper dropper
 
 	mu  sync.Mutex
 	mnt *os.File // the mount namespace, nil until there is a first Set
@@ -27,14 +34,43 @@ type Store struct {
 // mount of ours.
 func Open(dir string) (*Store, error) {
 	s := &Store{dir: dir}
-	mounted, err := s.pinned()
-	if err == nil && mounted {
+	pinned, err := s.pinned()
+	switch {
+	case err == nil && pinned:
+		s.mnt, err = os.Open(s.pin())
+	case err == nil:
+		err = s.removeDir()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("namespace store: %w", err)
+	}
+	return s, nil
+}
+
+// Peek returns the Store of dir, which a daemon may be using: List and Remove can be called, and Close, which removes nothing. Nothing of it is
+// changed. It is empty when there is none.
+func Peek(dir string) (*Store, error) {
+	s := &Store{dir: dir, theirs: true}
+	pinned, err := s.pinned()
+	if err == nil && pinned {
 		s.mnt, err = os.Open(s.pin())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("namespace store: %w", err)
 	}
 	return s, nil
+}
+
+// removeDir removes what a daemon has left that was killed before the mount namespace was pinned.
+func (s *Store) removeDir() error {
+	mounted, err := kernel.IsMountRoot(s.dir)
+	if errors.Is(err, os.ErrNotExist) || err == nil && !mounted {
+		return nil
+	}
+	if err == nil {
+		err = unix.Unmount(s.dir, unix.MNT_DETACH)
+	}
+	return err
 }
 
 // namespace returns the mount namespace, which it makes when there is none.
@@ -68,6 +104,9 @@ func (s *Store) existing() *os.File {
 // daemon's; not so if it is made on the processor where the daemon's was.
 func (s *Store) makeNamespace() error {
 	if err := s.makeDir(); err != nil {
+		return err
+	}
+	if err := fault.Point(fault.SpacesStore); err != nil {
 		return err
 	}
 	var allowed unix.CPUSet
@@ -131,10 +170,15 @@ func (s *Store) pinned() (bool, error) {
 // Close lets go of the Store. When nothing is in it, it is removed from the host. It is called once, after
 // everything else.
 func (s *Store) Close() error {
+	s.pool.close()
 	if s.existing() == nil {
 		return nil
 	}
-	keys, err := s.List()
+	s.dropper.close()
+	if s.theirs {
+		return s.mnt.Close()
+	}
+	keys, err := s.entries(s.mnt)
 	s.mnt.Close()
 	if err != nil || len(keys) > 0 {
 		return err
@@ -208,19 +252,25 @@ func enter(ns *os.File) error {
 }
 
 // List returns the keys of all Sets.
-func (s *Store) List() (keys []string, err error) {
+func (s *Store) List() ([]string, error) {
 	ns := s.existing()
 	if ns == nil {
 		return nil, nil
 	}
+	names, err := s.entries(ns)
+	return slices.DeleteFunc(names, func(name string) bool { return strings.HasPrefix(name, droppedPrefix) }), err
+}
+
+// entries are the directories of Sets, and of those dropped.
+func (s *Store) entries(ns *os.File) (names []string, err error) {
 	err = s.inside(ns, func() error {
 		entries, err := os.ReadDir("/")
 		for _, e := range entries {
-			keys = append(keys, e.Name())
+			names = append(names, e.Name())
 		}
 		return err
 	})
-	return keys, err
+	return names, err
 }
 
 // Remove drops what is pinned under key. Namespaces end when nobody else is in them. nil when
@@ -249,6 +299,7 @@ func removeAll(dir string) error {
 		if uerr := unix.Unmount(filepath.Join(dir, e.Name()), unix.MNT_DETACH); uerr != nil && !errors.Is(uerr, unix.EINVAL) {
 			err = errors.Join(err, uerr)
 		}
+		err = errors.Join(err, fault.Point(fault.SpacesUnpin))
 	}
 	return errors.Join(err, os.RemoveAll(dir))
 }

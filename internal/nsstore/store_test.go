@@ -26,14 +26,20 @@ func open(t *testing.T, dir string) *nsstore.Store {
 	return s
 }
 
-// mounts of the test's own mount namespace.
-func mounts(t *testing.T) string {
+// mounts counts the entries of the host's mount table that name a directory of this test; other packages' tests mount things
+// meanwhile.
+func mounts(t *testing.T) (ours int) {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(text)
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, "/"+t.Name()) {
+			ours++
+		}
+	}
+	return ours
 }
 
 var everything = nsstore.Request{
@@ -46,18 +52,17 @@ var everything = nsstore.Request{
 func TestSet(t *testing.T) {
 	testnode.NeedRoot(t)
 	dir := filepath.Join(t.TempDir(), "ns")
-	before := mounts(t)
 	s := open(t, dir)
 	set, err := s.Make("a", &everything)
 	if err != nil {
 		t.Fatal(err)
 	}
 	checkInside(t, set)
-	grown := strings.Count(mounts(t), "\n") - strings.Count(before, "\n")
+	grown := mounts(t)
 	if _, err := s.Make("b", &everything); err != nil {
 		t.Fatal(err)
 	}
-	if more := strings.Count(mounts(t), "\n") - strings.Count(before, "\n"); grown != 2 || more != 2 {
+	if more := mounts(t); grown != 2 || more != 2 {
 		t.Errorf("the host's mount table grew by %d, then %d lines, want 2", grown, more)
 	}
 	for _, key := range []string{"a", "b"} {
@@ -68,8 +73,8 @@ func TestSet(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if mounts(t) != before {
-		t.Error("mounts are left on the host")
+	if left := mounts(t); left != 0 {
+		t.Errorf("%d mounts are left on the host", left)
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the directory is left: %v", err)
@@ -145,10 +150,11 @@ func TestLater(t *testing.T) {
 	if err != nil || len(keys) != 1 || keys[0] != "a" {
 		t.Errorf("keys %q, %v", keys, err)
 	}
-	again, err := later.Load("a")
-	if err != nil {
-		t.Fatal(err)
+	sets, err := later.Load([]string{"b", "a", "c"})
+	if err != nil || len(sets) != 1 {
+		t.Fatalf("%d sets, %v", len(sets), err)
 	}
+	again := sets["a"]
 	checkInside(t, again)
 	if again.Path(unix.CLONE_NEWUSER) != "" {
 		t.Error("a user namespace from nowhere")
@@ -159,9 +165,6 @@ func TestLater(t *testing.T) {
 	}
 	shm.Close()
 	again.Close()
-	if _, err := later.Load("b"); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("load what is not there: %v", err)
-	}
 	if err := later.Remove("a"); err != nil {
 		t.Error(err)
 	}
@@ -248,5 +251,123 @@ func BenchmarkMake(b *testing.B) {
 		if err := s.Remove("a"); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestPeek: another process looks at a Store in use.
+func TestPeek(t *testing.T) {
+	testnode.NeedRoot(t)
+	dir := filepath.Join(t.TempDir(), "ns")
+	none, err := nsstore.Peek(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if keys, err := none.List(); err != nil || len(keys) != 0 {
+		t.Errorf("keys %q, %v of nothing", keys, err)
+	}
+	if err := none.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("made by looking: %v", err)
+	}
+	s := open(t, dir)
+	set, err := s.Make("a", &everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set.Close()
+	other, err := nsstore.Peek(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if keys, err := other.List(); err != nil || len(keys) != 1 || keys[0] != "a" {
+		t.Errorf("keys %q, %v", keys, err)
+	}
+	if err := other.Remove("a"); err != nil {
+		t.Error(err)
+	}
+	if err := other.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Make("b", &everything); err != nil {
+		t.Errorf("the owner's is damaged: %v", err)
+	}
+	if err := s.Remove("b"); err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDrop: what is dropped is gone at once, and unpinned by the time of Close, or by the next daemon.
+func TestDrop(t *testing.T) {
+	testnode.NeedRoot(t)
+	dir := filepath.Join(t.TempDir(), "ns")
+	s := open(t, dir)
+	if err := s.Drop("none"); err != nil {
+		t.Error(err)
+	}
+	for i := range 20 {
+		key := string(rune('a' + i))
+		set, err := s.Make(key, &everything)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set.Close()
+		if err := errors.Join(s.Drop(key), s.Drop(key)); err != nil {
+			t.Error(err)
+		}
+		if keys, err := s.List(); err != nil || len(keys) != 0 {
+			t.Errorf("keys %q, %v", keys, err)
+		}
+		if sets, err := s.Load([]string{key}); err != nil || len(sets) != 0 {
+			t.Errorf("%d sets, %v", len(sets), err)
+		}
+	}
+	for _, key := range []string{"", "..", "a/b"} {
+		if err := s.Drop(key); err == nil {
+			t.Errorf("key %q was taken", key)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if left := mounts(t); left != 0 {
+		t.Errorf("%d mounts are left on the host", left)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory is left: %v", err)
+	}
+}
+
+// TestSweep: a daemon was killed before it had unpinned what it dropped.
+func TestSweep(t *testing.T) {
+	testnode.NeedRoot(t)
+	dir := filepath.Join(t.TempDir(), "ns")
+	first := open(t, dir)
+	for _, key := range []string{"kept", ".dropped-a"} {
+		set, err := first.Make(key, &everything)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set.Close()
+	}
+	s := open(t, dir)
+	if keys, err := s.List(); err != nil || len(keys) != 1 || keys[0] != "kept" {
+		t.Errorf("keys %q, %v", keys, err)
+	}
+	if err := s.Sweep(); err != nil {
+		t.Error(err)
+	}
+	if err := s.Drop("kept"); err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil { // it removes what is empty only
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory is left: %v", err)
 	}
 }

@@ -52,18 +52,25 @@ const (
 type Container struct {
 	ID      string
 	Sandbox *Sandbox
-	Config  *runtime.ContainerConfig
 	Created time.Time
+
+	// What lists tell of the configuration.
+	Metadata            *runtime.ContainerMetadata
+	Image               *runtime.ImageSpec
+	Labels, Annotations map[string]string
 
 	// History is podstats' own.
 	History podstats.History
 
-	manager    *Manager
-	image      imageUsed
-	view       image.View
-	user       *runtime.ContainerUser
-	stopSignal string
-	volumes    []volume
+	manager               *Manager
+	image                 imageUsed
+	view                  image.View
+	user                  []byte // runtime.ContainerUser
+	stopSignal            string
+	volumes               []volume
+	config                []byte // runtime.ContainerConfig
+	logName               string // of the log file in the pod's log directory, "" for none
+	tty, stdin, stdinOnce bool
 	// processLabel is reserved for the container, "" without SELinux.
 	processLabel string
 
@@ -87,9 +94,29 @@ type Container struct {
 	spec      *specs.Spec // until it is started
 	task      *container.Container
 	log       podlog.Log
-	ended     chan struct{} // closed when the container is exited; nil before it is started
-	resources *runtime.LinuxContainerResources
+	ended     chan struct{}         // closed when the container is exited; nil before it is started
+	resources []byte                // runtime.LinuxContainerResources, nil until somebody has asked for them
 	pending   *specs.LinuxResources // limits that were set while the container was being started
+}
+
+// configure takes what is needed of the configuration, which message has as bytes.
+func (c *Container) configure(cfg *runtime.ContainerConfig, message []byte) {
+	c.config, c.Metadata, c.Image, c.logName = message, cfg.Metadata, cfg.Image, cfg.LogPath
+	c.Labels, c.Annotations = shareKeys(cfg.Labels), shareKeys(cfg.Annotations)
+	c.tty, c.stdin, c.stdinOnce = cfg.Tty, cfg.Stdin, cfg.StdinOnce
+}
+
+// Config is the configuration, decoded anew: the caller may do with it what it likes.
+func (c *Container) Config() *runtime.ContainerConfig {
+	return unpacked[runtime.ContainerConfig](c.config)
+}
+
+// User is the one its program was started as.
+func (c *Container) User() *runtime.ContainerUser {
+	if c.user == nil {
+		return nil
+	}
+	return unpacked[runtime.ContainerUser](c.user)
 }
 
 // imageUsed is the image of a container.
@@ -100,6 +127,12 @@ type imageUsed struct {
 	Snapshotter string `json:"snapshotter,omitempty"`
 	// Volumes are the ids of the images that are mounted as volumes, in the order of the config.
 	Volumes []string `json:"volumes,omitempty"`
+}
+
+// shared has its strings in memory once for all containers of the image.
+func (i imageUsed) shared() imageUsed {
+	i.ID, i.Ref, i.Name, i.Snapshotter = share(i.ID), share(i.Ref), share(i.Name), share(i.Snapshotter)
+	return i
 }
 
 // volume is one that the image declares.
@@ -129,11 +162,9 @@ type ContainerStatus struct {
 	ImageID    string
 	ImageRef   string
 	ImageName  string
-	User       *runtime.ContainerUser
 	StopSignal string
 	LogPath    string
 	Pid        int // 0 unless it runs
-	Resources  *runtime.LinuxContainerResources
 }
 
 // Status of the container.
@@ -142,7 +173,7 @@ func (c *Container) Status() ContainerStatus {
 	defer c.mu.Unlock()
 	s := ContainerStatus{
 		State: c.status.State, Started: c.status.Started, ImageID: c.image.ID, ImageRef: c.image.Ref, ImageName: c.image.Name,
-		User: c.user, StopSignal: c.stopSignal, LogPath: c.logPath(), Resources: c.resources,
+		StopSignal: c.stopSignal, LogPath: c.logPath(),
 	}
 	switch c.status.State {
 	case Running:
@@ -193,11 +224,11 @@ func (c *Container) WritableLayer() string { return c.manager.layers.of(c.ID).up
 
 // logPath is "" when the client wants no log.
 func (c *Container) logPath() string {
-	dir := c.Sandbox.Config.GetLogDirectory()
-	if dir == "" || c.Config.GetLogPath() == "" {
+	dir := c.Sandbox.logDirectory
+	if dir == "" || c.logName == "" {
 		return ""
 	}
-	return filepath.Join(dir, c.Config.GetLogPath())
+	return filepath.Join(dir, c.logName)
 }
 
 // checkLogPath refuses to write a log outside of the pod's log directory.
@@ -210,11 +241,11 @@ func checkLogPath(path string) error {
 
 // streams are the container's FIFOs.
 func (c *Container) streams() stdio.Config {
-	cfg := stdio.Config{Terminal: c.Config.Tty, Stdout: filepath.Join(c.dir(), "stdout")}
-	if !c.Config.Tty {
+	cfg := stdio.Config{Terminal: c.tty, Stdout: filepath.Join(c.dir(), "stdout")}
+	if !c.tty {
 		cfg.Stderr = filepath.Join(c.dir(), "stderr")
 	}
-	if c.Config.Stdin {
+	if c.stdin {
 		cfg.Stdin = filepath.Join(c.dir(), "stdin")
 	}
 	return cfg
@@ -222,7 +253,7 @@ func (c *Container) streams() stdio.Config {
 
 // containerName is unique among the containers of the node: the pod is part of it.
 func containerName(m *runtime.ContainerMetadata, s *Sandbox) string {
-	pod := s.Config.GetMetadata()
+	pod := s.Metadata
 	return joinName(m.GetName(), pod.GetName(), pod.GetNamespace(), pod.GetUid(), fmt.Sprint(pod.GetAttempt()), fmt.Sprint(m.GetAttempt()))
 }
 

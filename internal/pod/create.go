@@ -22,6 +22,7 @@ import (
 // creation is a container on its way to Created.
 type creation struct {
 	*Container
+	cfg  *runtime.ContainerConfig
 	undo undo
 }
 
@@ -34,10 +35,14 @@ func (s *Sandbox) CreateContainer(ctx context.Context, cfg *runtime.ContainerCon
 	if !s.Status().Ready {
 		return nil, unready("pod sandbox %s is not ready", s.ID)
 	}
-	c := &creation{Container: &Container{
-		ID: newID(), Sandbox: s, Config: cfg, Created: time.Now(), manager: s.manager, op: newLock(),
-		status: status{State: Created},
+	message, err := pack(cfg)
+	if err != nil {
+		return nil, err
+	}
+	c := &creation{cfg: cfg, Container: &Container{
+		ID: newID(), Sandbox: s, Created: time.Now(), manager: s.manager, op: newLock(), status: status{State: Created},
 	}}
+	c.configure(cfg, message)
 	if err := s.manager.reserveContainer(c.Container); err != nil {
 		return nil, err
 	}
@@ -83,7 +88,7 @@ func (s *Sandbox) adopt(c *Container) error {
 
 func (c *creation) make(ctx context.Context, op *nri.Operation) error {
 	adjust := func(ctx context.Context) error { return c.adjust(ctx, op) }
-	return inOrder(ctx, []step{
+	return c.manager.inOrder(ctx, []step{
 		{c.useImage, ""},
 		{c.useImageVolumes, fault.MakeImage},
 		{c.translate, fault.MakeSpec},
@@ -103,25 +108,24 @@ func (c *creation) adjust(ctx context.Context, op *nri.Operation) error {
 		return err
 	}
 	c.undo.add(func(ctx context.Context) error { return op.UndoCreateContainer(ctx, pod, container) })
-	c.resources = podspec.StatusResources(c.spec).Linux
-	return nil
+	return c.noteResources(c.spec)
 }
 
 func (c *creation) useImage(ctx context.Context) error {
 	snapshotter := c.Sandbox.handler.Snapshotter
-	view, err := c.manager.Images.Use(ctx, c.Config.GetImage().GetImage(), snapshotter)
+	view, err := c.manager.Images.Use(ctx, c.Image.GetImage(), snapshotter)
 	if err != nil {
 		return err
 	}
 	c.view = view
 	c.undo.add(func(context.Context) error { view.Release(); return nil })
 	img := view.Image()
-	c.image = imageUsed{ID: img.ID, Ref: img.ID, Name: c.Config.GetImage().GetUserSpecifiedImage(), Snapshotter: snapshotter}
+	c.image = imageUsed{ID: img.ID, Ref: img.ID, Name: c.Image.GetUserSpecifiedImage(), Snapshotter: snapshotter}
 	if len(img.Digests) > 0 {
 		c.image.Ref = img.Digests[0]
 	}
 	if c.image.Name == "" {
-		c.image.Name = imageName(c.Config.GetImage().GetImage(), img)
+		c.image.Name = imageName(c.Image.GetImage(), img)
 	}
 	return nil
 }
@@ -140,32 +144,38 @@ func imageName(ref string, img *image.Image) string {
 func (c *creation) translate(context.Context) error {
 	cfg, pod := &c.view.Image().Config, c.Sandbox.spec()
 	input := &podspec.Container{
-		ID: c.ID, Pod: pod, Config: c.Config, Image: cfg, ImageName: c.image.Name,
+		ID: c.ID, Pod: pod, Config: c.cfg, Image: cfg, ImageName: c.image.Name,
 		ReadFile: c.view.ReadFile, Handler: &c.Sandbox.handler.Handler,
-		CgroupsPath: c.manager.Specs.CgroupsPath(c.Sandbox.cgroupParent(), c.ID),
-		Volumes:     c.declareVolumes(cfg), ImageMounts: c.imageMounts(),
+		CgroupsPath: c.manager.Specs.CgroupsPath(c.Sandbox.CgroupParent, c.ID),
+		Volumes:     c.declareVolumes(cfg), ImageMounts: imageMounts(c.cfg),
 	}
 	var err error
-	if input.TargetPID, err = c.targetPID(); err != nil {
+	if input.TargetPID, err = c.targetPID(c.cfg); err != nil {
 		return err
 	}
 	result, err := c.manager.Specs.Translate(input)
 	if err != nil {
 		return err
 	}
-	c.spec, c.user, c.stopSignal, c.processLabel = result.Spec, result.User, result.StopSignal, result.ProcessLabel
+	if c.user, err = pack(result.User); err != nil {
+		return err
+	}
+	c.spec, c.stopSignal, c.processLabel = result.Spec, share(result.StopSignal), result.ProcessLabel
 	c.manager.labels.hold(c.processLabel)
 	c.undo.add(func(context.Context) error { c.manager.labels.drop(c.processLabel); return nil })
-	c.resources, c.joined = podspec.StatusResources(result.Spec).Linux, pod.Namespaces
+	c.joined = pod.Namespaces
 	if input.TargetPID != "" {
 		c.joined[specs.PIDNamespace] = input.TargetPID
+	}
+	if err := c.noteResources(result.Spec); err != nil {
+		return err
 	}
 	return result.Prepare()
 }
 
 // targetPID is the pid namespace of the container that TARGET names.
-func (c *Container) targetPID() (string, error) {
-	ns := c.Config.GetLinux().GetSecurityContext().GetNamespaceOptions()
+func (c *Container) targetPID(cfg *runtime.ContainerConfig) (string, error) {
+	ns := cfg.GetLinux().GetSecurityContext().GetNamespaceOptions()
 	if ns.GetPid() != runtime.NamespaceMode_TARGET {
 		return "", nil
 	}
@@ -186,7 +196,7 @@ func (c *Container) targetPID() (string, error) {
 // declareVolumes gives each volume that the image declares a directory.
 func (c *creation) declareVolumes(img *ocispec.Image) map[string]string {
 	sources := map[string]string{}
-	for i, path := range podspec.ImageVolumes(c.manager.Specs.Node(), c.Config, img) {
+	for i, path := range podspec.ImageVolumes(c.manager.Specs.Node(), c.cfg, img) {
 		sources[path] = c.manager.layers.of(c.ID).volume(i)
 		c.volumes = append(c.volumes, volume{Path: path})
 	}
@@ -194,9 +204,9 @@ func (c *creation) declareVolumes(img *ocispec.Image) map[string]string {
 }
 
 // imageMounts names the sources of image volumes, which are no paths.
-func (c *Container) imageMounts() map[string]string {
+func imageMounts(cfg *runtime.ContainerConfig) map[string]string {
 	sources := map[string]string{}
-	for _, m := range c.Config.Mounts {
+	for _, m := range cfg.Mounts {
 		if m.GetImage().GetImage() != "" {
 			sources[m.ContainerPath] = imageSource + m.ContainerPath
 		}
@@ -208,7 +218,7 @@ const imageSource = "image:"
 
 func (c *creation) makeLayer(context.Context) error {
 	l := c.manager.layers.of(c.ID)
-	uid, gid := rootIDs(c.Sandbox.Config)
+	uid, gid := c.Sandbox.rootIDs()
 	c.undo.add(func(context.Context) error { return c.manager.layers.drop(c.ID) })
 	if err := l.make(uid, gid, len(c.volumes)); err != nil {
 		return err
@@ -235,7 +245,7 @@ func (c *creation) makeRecord(context.Context) error {
 func (m *Manager) reserveContainer(c *Container) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.containers.reserve(containerName(c.Config.Metadata, c.Sandbox), c.ID)
+	return m.containers.reserve(containerName(c.Metadata, c.Sandbox), c.ID)
 }
 
 func (m *Manager) addContainer(c *Container) {
@@ -247,5 +257,5 @@ func (m *Manager) addContainer(c *Container) {
 func (m *Manager) forgetContainer(c *Container) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.containers.remove(c.ID, containerName(c.Config.Metadata, c.Sandbox))
+	m.containers.remove(c.ID, containerName(c.Metadata, c.Sandbox))
 }

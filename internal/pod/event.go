@@ -53,9 +53,12 @@ func (e *events) drop(ch chan Event) {
 	}
 }
 
+// publish gives an event its time. Whoever reads events takes one that is older than the last for no news, so none may overtake another
+// between the look at the clock and the channel.
 func (e *events) publish(ev Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	ev.At = time.Now()
 	for ch := range e.subscribers {
 		select {
 		case ch <- ev:
@@ -77,5 +80,5 @@ func (e *events) close() {
 }
 
 func (m *Manager) publish(t runtime.ContainerEventType, id string, s *Sandbox) {
-	m.events.publish(Event{Type: t, ContainerID: id, Sandbox: s, At: time.Now()})
+	m.events.publish(Event{Type: t, ContainerID: id, Sandbox: s})
 }

@@ -41,6 +41,19 @@ func (m *Manager) observe(e container.Event) {
 	}
 }
 
+// recordsEnd reports whether the end of a task is recorded here, or does not matter.
+func (m *Manager) recordsEnd(task *container.Container) bool {
+	switch task.Namespace() {
+	case Namespace:
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.containers.all[task.ID()] != nil
+	case holderNamespace:
+		return true
+	}
+	return false
+}
+
 // inBackground calls f, which ends soon, in a goroutine that Close waits for. After Close nothing is called: what
 // happens then is for the next daemon.
 func (m *Manager) inBackground(f func()) {
@@ -51,22 +64,24 @@ func (m *Manager) inBackground(f func()) {
 	}
 }
 
-// exited clears away what is left of the container's processes, lets its log be completed, and only then tells that it
-// has ended: the kubelet reads the log next.
+// exited writes down how the container has ended, lets its log be completed, clears away what is left of its processes, and
+// only then tells: the kubelet reads the log next, and unmounts what the container had.
 func (c *Container) exited(task *container.Container, exit container.Exit) {
-	ctx, cancel := context.WithTimeout(context.Background(), undoTime)
-	defer cancel()
-	end := statusOf(task, exit)
-	if !c.note(end) {
-		return
-	}
-	c.clear(ctx, task)
 	_ = c.op.take(context.Background()) // until its start is told
 	defer c.op.release()
 	if !c.runsNow() { // its start failed, and that was told
 		return
 	}
-	c.finish(end)
+	ctx, cancel := context.WithTimeout(context.Background(), undoTime)
+	defer cancel()
+	end, noted := c.noted()
+	if !noted {
+		end = statusOf(task, exit)
+		noted = c.note(end)
+	}
+	c.completeLog(ctx)
+	c.clear(ctx, task)
+	c.finish(end, noted)
 	c.manager.publish(runtime.ContainerEventType_CONTAINER_STOPPED_EVENT, c.ID, c.Sandbox)
 	if !c.manager.Plugins.Active() {
 		return
@@ -92,24 +107,34 @@ func statusOf(task *container.Container, exit container.Exit) status {
 	return s
 }
 
-// note records how the container ended, before its task is deleted, which knows it too: a later daemon must find the
-// one or the other. It reports whether that was not known yet.
-func (c *Container) note(end status) bool {
+// noted is how the container has ended when an earlier daemon has written that down and no more.
+func (c *Container) noted() (end status, noted bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.status.State == Exited {
-		return false
-	}
-	end.State, end.Started = c.status.State, c.status.Started
-	c.status = end
-	err := c.save()
-	if err == nil {
-		err = fault.Point(fault.ExitNoted)
-	}
+	return c.status, !c.status.Finished.IsZero()
+}
+
+// note writes down how the container has ended, which only its task has known, while it is still to be cleared away: a later
+// daemon sees that by the task. It reports whether it could be written.
+func (c *Container) note(end status) bool {
+	err := c.manager.took(fault.ExitNoted, func() error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.saveEnd(end)
+	})
 	if err != nil {
 		log.L.WithError(err).WithField("id", c.ID).Error("write down how a container has ended")
 	}
-	return true
+	return err == nil
+}
+
+// saveEnd writes the record of c as it is when it has ended. mu is held.
+func (c *Container) saveEnd(end status) error {
+	now := c.status
+	defer func() { c.status = now }()
+	end.State, end.Started = Exited, now.Started
+	c.status = end
+	return c.save()
 }
 
 func (c *Container) runsNow() bool {
@@ -118,15 +143,16 @@ func (c *Container) runsNow() bool {
 	return c.status.State == Running
 }
 
-// clear removes the task and drains the log.
+// clear removes the task.
 func (c *Container) clear(ctx context.Context, task *container.Container) {
-	_, err := task.Delete(ctx)
-	if err == nil {
-		err = fault.Point(fault.ExitCleared)
-	}
+	err := c.manager.took(fault.ExitCleared, func() error { _, err := task.Delete(ctx); return err })
 	if err != nil && !errors.Is(err, errdefs.ErrNotFound) {
 		log.L.WithError(err).WithField("id", c.ID).Error("clear away a container that has ended; its removal tries again")
 	}
+}
+
+// completeLog reads what the container has printed to its end.
+func (c *Container) completeLog(ctx context.Context) {
 	if l := c.Log(); l != nil {
 		drain, cancel := context.WithTimeout(ctx, drainTime)
 		defer cancel()
@@ -137,15 +163,17 @@ func (c *Container) clear(ctx context.Context, task *container.Container) {
 	c.closeLog()
 }
 
-// finish makes c exited, as end says.
-func (c *Container) finish(end status) {
+// finish makes c exited, as end says, which may be recorded already.
+func (c *Container) finish(end status, recorded bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !recorded {
+		if err := c.saveEnd(end); err != nil {
+			log.L.WithError(err).WithField("id", c.ID).Error("write down the end of the container")
+		}
+	}
 	end.State, end.Started = Exited, c.status.Started
 	c.status, c.task, c.spec, c.pending = end, nil, nil, nil
-	if err := c.save(); err != nil {
-		log.L.WithError(err).WithField("id", c.ID).Error("write down the end of the container")
-	}
 	close(c.ended)
 }
 

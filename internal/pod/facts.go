@@ -4,13 +4,11 @@ package pod
 
 import (
 	"context"
+	"errors"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
-
-// Namespaces of the pod, as paths.
-func (s *Sandbox) Namespaces() map[specs.LinuxNamespaceType]string { return s.spec().Namespaces }
 
 // Pid is that of the process that holds the pod's pid namespace, 0 without one.
 func (s *Sandbox) Pid() int {
@@ -43,13 +41,18 @@ func (s *Sandbox) UpdateResources(ctx context.Context, overhead, resources *runt
 
 // noteResources keeps what the kubelet has told. nil is nothing new.
 func (s *Sandbox) noteResources(overhead, resources *runtime.LinuxContainerResources) error {
+	packedOverhead, errOverhead := pack(overhead)
+	packedResources, errResources := pack(resources)
+	if err := errors.Join(errOverhead, errResources); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if overhead != nil {
-		s.overhead = overhead
+		s.overhead = packedOverhead
 	}
 	if resources != nil {
-		s.resources = resources
+		s.resources = packedResources
 	}
 	return s.save()
 }

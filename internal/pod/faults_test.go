@@ -5,12 +5,8 @@
 package pod
 
 import (
-	"encoding/json"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/sardine-run/sardine/internal/fault"
@@ -33,7 +29,7 @@ func wantInjected(t *testing.T, name fault.Name, err error) {
 // TestRunFails fails each step of running a pod and finds the node as before.
 func TestRunFails(t *testing.T) {
 	n := newNode(t)
-	for _, name := range fault.RunNames() {
+	for _, name := range append(fault.RunNames(), fault.RecordWritten, fault.SpacesDir, fault.SpacesPin, fault.NetworkRecord, fault.NetworkAdd) {
 		disarm := failAt(t, name)
 		_, err := n.RunSandbox(t.Context(), fullPod("one", n.cgroup, n.logs), "")
 		wantInjected(t, name, err)
@@ -48,7 +44,7 @@ func TestCreateFails(t *testing.T) {
 	n := newNode(t)
 	s := n.run(fullPod("one", n.cgroup, n.logs))
 	n.images.config.Config.Volumes = map[string]struct{}{"/data": {}}
-	for _, name := range fault.MakeNames() {
+	for _, name := range append(fault.MakeNames(), fault.RecordWritten) {
 		disarm := failAt(t, name)
 		_, err := s.CreateContainer(t.Context(), containerConfig("c", forever))
 		wantInjected(t, name, err)
@@ -64,12 +60,12 @@ func TestCreateFails(t *testing.T) {
 func TestStartFails(t *testing.T) {
 	n := newNode(t)
 	s := n.run(fullPod("one", n.cgroup, n.logs))
-	for _, name := range fault.StartNames() {
+	for _, name := range append(fault.StartNames(), fault.RecordWritten, fault.LogFIFOs, fault.LogKept) {
 		c := n.create(s, containerConfig("c", forever))
 		disarm := failAt(t, name)
 		wantInjected(t, name, c.Start(t.Context()))
 		disarm()
-		if name == fault.StartRecord { // as if it had not been tried
+		if name == fault.StartRecord || name == fault.RecordWritten { // as if it had not been tried
 			n.start(c)
 		} else if got := c.Status(); got.State != Exited || got.Reason != reasonCannotRun {
 			t.Errorf("%s: status %+v", name, got)
@@ -127,13 +123,14 @@ func TestKilled(t *testing.T) {
 		points []fault.Name
 		check  func(n *node, at fault.Name)
 	}{
-		"run":    {fault.RunNames(), checkRun},
-		"create": {fault.MakeNames(), checkCreate},
-		"start":  {fault.StartNames(), checkStart},
-		"exit":   {[]fault.Name{fault.ExitNoted, fault.ExitCleared}, checkExit},
-		"stop":   {fault.StopNames(), checkStop},
+		"run": {append(fault.RunNames(),
+			fault.RecordWritten, fault.SpacesStore, fault.SpacesDir, fault.SpacesPin, fault.NetworkRecord, fault.NetworkAdd), checkRun},
+		"create": {append(fault.MakeNames(), fault.RecordWritten), checkCreate},
+		"start":  {append(fault.StartNames(), fault.RecordWritten, fault.LogFIFOs, fault.LogKept), checkStart},
+		"exit":   {[]fault.Name{fault.RecordWritten, fault.ExitNoted, fault.ExitCleared, fault.LogForget}, checkExit},
+		"stop":   {append(fault.StopNames(), fault.RecordWritten, fault.NetworkDelete, fault.NetworkForget, fault.SpacesUnpin), checkStop},
 		"remove": {fault.RemoveNames(), checkRemove},
-		"forget": {append(fault.StopNames(), fault.ForgetNames()...), checkForget},
+		"forget": {append(append(fault.StopNames(), fault.ForgetNames()...), fault.NetworkDelete, fault.NetworkForget, fault.SpacesUnpin), checkForget},
 	} {
 		for _, at := range c.points {
 			t.Run(operation+"/"+string(at), func(t *testing.T) {
@@ -146,20 +143,6 @@ func TestKilled(t *testing.T) {
 				c.check(n, at)
 			})
 		}
-	}
-}
-
-func (n *node) playUntilKilled(operation string, at fault.Name) {
-	n.t.Helper()
-	text, err := json.Marshal(scenario{Dir: n.dir, Cgroup: n.cgroup, Logs: n.logs, Operation: operation, Point: at})
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	cmd := exec.Command("/proc/self/exe", "-test.run=^$")
-	cmd.Env = append(os.Environ(), scenarioVariable+"="+string(text))
-	out, err := cmd.CombinedOutput()
-	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() {
-		n.t.Fatalf("the daemon was not killed: %v\n%s", err, out)
 	}
 }
 
@@ -224,6 +207,12 @@ func checkStart(n *node, at fault.Name) {
 	if s == nil || c == nil || !s.Status().Ready {
 		n.t.Fatal("the pod or the container is lost")
 	}
+	if at == fault.RecordWritten { // as if it had not been tried
+		if got := c.Status(); got.State != Created {
+			n.t.Errorf("status %+v", got)
+		}
+		return
+	}
 	if at == fault.StartProgram {
 		if got := c.Status(); got.State != Running || got.Pid == 0 {
 			n.t.Errorf("status %+v", got)
@@ -246,12 +235,18 @@ func checkExit(n *node, _ fault.Name) {
 	if got := n.exited(c); got.ExitCode != 3 || got.Reason != reasonError {
 		n.t.Errorf("status %+v", got)
 	}
+	if text := n.log(c); text != "bye\n" {
+		n.t.Errorf("it printed %q", text)
+	}
 }
 
 func checkStop(n *node, at fault.Name) {
 	s, c := n.only()
-	if s == nil || c == nil || s.Status().Ready {
+	if s == nil || c == nil || s.Status().Ready != (at == fault.RecordWritten) {
 		n.t.Fatal("the pod is lost, or ready")
+	}
+	if at == fault.RecordWritten {
+		return
 	}
 	if at != fault.StopRecord {
 		if got := n.exited(c); got.ExitCode != 137 {

@@ -14,9 +14,9 @@ import (
 )
 
 // hostname of the pod: the requested one, or the host's.
-func (s *Sandbox) hostname() string {
-	if s.Config.Hostname != "" && !s.HostNetwork() {
-		return s.Config.Hostname
+func (r *running) hostname() string {
+	if r.cfg.Hostname != "" && !r.hostNetwork {
+		return r.cfg.Hostname
 	}
 	name, err := os.Hostname()
 	if err != nil {
@@ -28,7 +28,7 @@ func (s *Sandbox) hostname() string {
 // writeFiles writes what containers get in /etc. /etc/hosts is the kubelet's as a rule; this is for
 // clients that do not bring one.
 func (r *running) writeFiles(context.Context) error {
-	resolv, err := resolvConf(r.Config.GetDnsConfig())
+	resolv, err := resolvConf(r.cfg.GetDnsConfig())
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func (r *running) writeFiles(context.Context) error {
 	if err != nil {
 		return err
 	}
-	uid, gid := rootIDs(r.Config)
+	uid, gid := r.rootIDs()
 	for name, content := range map[string][]byte{
 		resolvConfName: resolv, hostsName: hosts, hostnameName: []byte(r.hostname() + "\n"),
 	} {

@@ -26,6 +26,8 @@ import (
 	"github.com/sardine-run/sardine/internal/cgroup"
 	"github.com/sardine-run/sardine/internal/container"
 	"github.com/sardine-run/sardine/internal/exits"
+	"github.com/sardine-run/sardine/internal/fdstore"
+	"github.com/sardine-run/sardine/internal/fdstore/holder"
 	"github.com/sardine-run/sardine/internal/image"
 	"github.com/sardine-run/sardine/internal/launch"
 	"github.com/sardine-run/sardine/internal/network"
@@ -35,9 +37,6 @@ import (
 	"github.com/sardine-run/sardine/internal/rootfs"
 	"github.com/sardine-run/sardine/internal/testnode"
 )
-
-// patience bounds every wait of the tests.
-const patience = 20 * time.Second
 
 const (
 	initVariable     = "SARDINE_INIT"
@@ -79,16 +78,23 @@ type daemon struct {
 	images *images
 	hub    *podlog.Hub
 	nets   *network.Networks
+	store  *fdstore.Store
 }
 
 // openDaemon takes over what an earlier daemon has left in dir. parent is the cgroup of its pods.
-func openDaemon(dir string) (*daemon, error) {
+func openDaemon(dir string, change ...func(*Config)) (*daemon, error) {
 	d := &daemon{dir: dir, images: &images{dir: filepath.Join(dir, "image")}}
-	containers, err := openContainers(dir)
+	var err error
+	d.store, err = fdstore.Open(context.Background(), fdstore.Options{Kind: fdstore.Holder, Dir: filepath.Join(dir, "fdstore"), Init: os.Getenv(initVariable)})
 	if err != nil {
 		return nil, err
 	}
-	if d.hub, err = podlog.New(podlog.Options{Journal: filepath.Join(dir, "journal")}); err != nil {
+	containers, err := openContainers(dir, d.store)
+	if err != nil {
+		return nil, err
+	}
+	logs := podlog.Options{MaxLine: podlog.DefaultMaxLine, Journal: filepath.Join(dir, "journal"), Store: d.store}
+	if d.hub, err = podlog.New(logs); err != nil {
 		return nil, err
 	}
 	d.nets, err = network.New(network.Config{
@@ -105,15 +111,22 @@ func openDaemon(dir string) (*daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.Manager, err = New(Config{
+	cfg := Config{
 		State: filepath.Join(dir, "state"), Root: filepath.Join(dir, "root"), Init: os.Getenv(initVariable),
 		Containers: containers, Launcher: containers.Launcher, Images: d.images, Networks: d.nets, Logs: d.hub, Specs: specs,
 		Handlers: map[string]*Handler{"sardine": {}, "other": {Snapshotter: "other"}}, DefaultHandler: "sardine",
-	})
-	if err != nil {
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	if d.Manager, err = New(cfg); err != nil {
 		return nil, err
 	}
-	return d, d.Load(context.Background())
+	if err := d.Load(context.Background()); err != nil {
+		return d, err
+	}
+	d.store.Prune(podlog.StorePrefix)
+	return d, nil
 }
 
 func capabilities() []string {
@@ -124,8 +137,8 @@ func capabilities() []string {
 	return all
 }
 
-func openContainers(dir string) (*container.Manager, error) {
-	cfg := container.Config{Dir: filepath.Join(dir, "state", "containers")}
+func openContainers(dir string, store *fdstore.Store) (*container.Manager, error) {
+	cfg := container.Config{Dir: filepath.Join(dir, "state", "containers"), Store: store}
 	var errs [5]error
 	cfg.Cgroups, errs[0] = cgroup.Detect()
 	cfg.Launcher, errs[1] = launch.New(os.Getenv(initVariable))
@@ -147,7 +160,7 @@ func openContainers(dir string) (*container.Manager, error) {
 // close ends the daemon; pods run on.
 func (d *daemon) close() error {
 	c := d.Manager.Config.Containers
-	errs := []error{d.Manager.Close(), d.nets.Close(), d.hub.Close(), c.Exits.Close(), c.OOM.Close(), c.Launcher.Close()}
+	errs := []error{d.Manager.Close(), d.nets.Close(), d.hub.Close(), c.Close(), c.Exits.Close(), c.OOM.Close(), c.Launcher.Close(), d.store.Close()}
 	c.Cgroups.Close()
 	return errors.Join(errs...)
 }
@@ -268,6 +281,7 @@ func prepare(t testing.TB) *node {
 		f.Close() // the library keeps one descriptor for good from now on
 	}
 	testnode.CheckClean(t, testnode.Options{Dirs: []string{dir}, Cgroups: []string{n.cgroup}})
+	t.Cleanup(func() { os.Remove(filepath.Join(dir, "fdstore", holder.SocketName)) }) // it ends when nobody can find it
 	n.daemon = &daemon{dir: dir}
 	return n
 }
@@ -281,10 +295,10 @@ func newNode(t testing.TB) *node {
 	return n
 }
 
-func (n *node) open() {
+func (n *node) open(change ...func(*Config)) {
 	n.t.Helper()
 	var err error
-	if n.daemon, err = openDaemon(n.dir); err != nil {
+	if n.daemon, err = openDaemon(n.dir, change...); err != nil {
 		n.t.Fatal(err)
 	}
 }
@@ -300,7 +314,7 @@ func (n *node) restart() {
 
 // end removes all pods and ends the daemon.
 func (n *node) end() {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testnode.Patience)
 	defer cancel()
 	for _, s := range n.Sandboxes() {
 		if err := s.Remove(ctx); err != nil {
@@ -334,6 +348,7 @@ func (n *node) wantNothing() {
 	if uses := n.images.uses.Load(); uses != 0 {
 		n.t.Errorf("the image has %d uses", uses)
 	}
+	n.eventually("nothing is in the descriptor store", func() bool { return n.store.Len() == 0 })
 	n.eventually("directories are empty", func() bool { return n.remains() == "" })
 }
 
@@ -351,7 +366,7 @@ func (n *node) remains() string {
 // eventually waits until condition holds.
 func (n *node) eventually(what string, condition func() bool) {
 	n.t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(testnode.Patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if condition() {
 			return
 		}
@@ -455,7 +470,7 @@ func (n *node) start(c *Container) {
 func (n *node) launch(s *Sandbox, name, script string) *Container {
 	n.t.Helper()
 	cfg := containerConfig(name, script)
-	cfg.Linux.SecurityContext.NamespaceOptions.Pid = s.Config.Linux.SecurityContext.NamespaceOptions.Pid
+	cfg.Linux.SecurityContext.NamespaceOptions.Pid = s.Config().Linux.SecurityContext.NamespaceOptions.Pid
 	c := n.create(s, cfg)
 	n.start(c)
 	return c
@@ -464,7 +479,7 @@ func (n *node) launch(s *Sandbox, name, script string) *Container {
 // exited waits until c is.
 func (n *node) exited(c *Container) ContainerStatus {
 	n.t.Helper()
-	n.eventually("container "+c.Config.Metadata.Name+" is exited", func() bool { return c.Status().State == Exited })
+	n.eventually("container "+c.Metadata.Name+" is exited", func() bool { return c.Status().State == Exited })
 	return c.Status()
 }
 

@@ -26,13 +26,13 @@ const holderInit = "/sardine-init"
 // makeHolder starts the process that is pid 1 of a pod whose containers share a pid
 // namespace, if it does: sardine-init, which reaps what the containers leave.
 func (r *running) makeHolder(ctx context.Context) error {
-	if !sharesPID(r.Config) {
+	if !r.sharedPID {
 		return nil
 	}
 	if err := os.Mkdir(r.holderRoot(), 0o755); err != nil {
 		return fmt.Errorf("pid namespace: %w", err)
 	}
-	if uid, gid := rootIDs(r.Config); uid != 0 || gid != 0 {
+	if uid, gid := r.rootIDs(); uid != 0 || gid != 0 {
 		if err := os.Chown(r.holderRoot(), uid, gid); err != nil {
 			return fmt.Errorf("pid namespace: %w", err)
 		}
@@ -43,6 +43,9 @@ func (r *running) makeHolder(ctx context.Context) error {
 		return err
 	}
 	r.undo.add(r.endHolder)
+	if err := r.manager.layers.mark(r.ID); err != nil {
+		return err
+	}
 	r.holder, err = r.manager.Containers.Create(ctx, &container.Request{
 		Namespace: holderNamespace, ID: r.ID, Spec: text, Parsed: spec, CgroupDriver: r.handler.CgroupDriver, NoNewKeyring: true,
 	})
@@ -74,7 +77,7 @@ func (r *running) holderSpec() *specs.Spec {
 		Mounts: []specs.Mount{{Destination: holderInit, Source: r.manager.Init, Type: "bind", Options: []string{"bind", "ro", "nosuid", "nodev"}}},
 		Linux: &specs.Linux{
 			Namespaces: spaces, UIDMappings: pod.UIDMappings, GIDMappings: pod.GIDMappings,
-			CgroupsPath: r.manager.Specs.CgroupsPath(r.cgroupParent(), r.ID),
+			CgroupsPath: r.manager.Specs.CgroupsPath(r.CgroupParent, r.ID),
 		},
 	}
 }
@@ -100,7 +103,7 @@ func (m *Manager) holderEnded(id string) {
 func (s *Sandbox) endHolder(ctx context.Context) error {
 	h, err := s.manager.Containers.Get(holderNamespace, s.ID)
 	if errors.Is(err, errdefs.ErrNotFound) {
-		return nil
+		return s.manager.layers.drop(s.ID)
 	}
 	if err != nil {
 		return err
@@ -113,6 +116,8 @@ func (s *Sandbox) endHolder(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err = h.Delete(ctx)
-	return err
+	if _, err := h.Delete(ctx); err != nil {
+		return err
+	}
+	return s.manager.layers.drop(s.ID)
 }

@@ -16,9 +16,9 @@ import (
 )
 
 // imageVolumes are the mounts of images, in the order of the config.
-func (c *Container) imageVolumes() []*runtime.Mount {
+func imageVolumes(cfg *runtime.ContainerConfig) []*runtime.Mount {
 	var mounts []*runtime.Mount
-	for _, m := range c.Config.Mounts {
+	for _, m := range cfg.Mounts {
 		if m.GetImage().GetImage() != "" {
 			mounts = append(mounts, m)
 		}
@@ -29,7 +29,7 @@ func (c *Container) imageVolumes() []*runtime.Mount {
 // useImageVolumes finds the images that are mounted as volumes, and keeps them until the container is removed. What
 // cannot be mounted is refused here, before the container exists.
 func (c *creation) useImageVolumes(ctx context.Context) error {
-	for _, m := range c.imageVolumes() {
+	for _, m := range imageVolumes(c.cfg) {
 		view, err := c.manager.Images.Use(ctx, m.Image.Image, c.Sandbox.handler.Snapshotter)
 		if err != nil {
 			return fmt.Errorf("image volume %s: %w", m.ContainerPath, err)
@@ -87,7 +87,7 @@ func relabel(m *rootfs.Mount, label string) {
 
 // openMapped opens mounts with the owners of their files moved into the pod's user namespace, if it has one.
 func (s *Sandbox) openMapped(mounts []rootfs.Mount) (int, error) {
-	u := userNamespace(s.Config)
+	u := s.users
 	if u == nil {
 		return rootfs.Open(mounts, nil, nil)
 	}

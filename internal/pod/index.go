@@ -81,9 +81,12 @@ func (x *index[T]) list() []T {
 	return list
 }
 
-// newID returns a random id, 64 hexadecimal digits as every runtime's.
+// idLength is the length of an id, hexadecimal digits as every runtime's.
+const idLength = 64
+
+// newID returns a random id.
 func newID() string {
-	var b [32]byte
+	var b [idLength / 2]byte
 	_, _ = rand.Read(b[:]) // never fails (Go 1.24)
 	return hex.EncodeToString(b[:])
 }

@@ -8,68 +8,29 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-
-	"github.com/containerd/log"
 )
 
-// layers are the directories of the containers on disk: the writable layer of each, and its
+// layers are the directories of the containers on disk, by id: the writable layer of each, and its
 // volumes. Nothing waits for the disk: what is dropped is renamed, and deleted in the
 // background.
 type layers struct {
-	dir, trash string
-
-	wake, stop chan struct{} // wake has room for one
-	done       chan struct{} // closed when sweep has returned
+	dir   string
+	trash *trash
 }
 
-// openLayers starts to delete what an earlier daemon has dropped.
 func openLayers(dir string) (*layers, error) {
-	l := &layers{
-		dir: filepath.Join(dir, layersDir), trash: filepath.Join(dir, trashDir),
-		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+	l := &layers{dir: filepath.Join(dir, layersDir)}
+	err := os.MkdirAll(l.dir, 0o711)
+	if err == nil {
+		l.trash, err = openTrash(filepath.Join(dir, trashDir))
 	}
-	for _, d := range []string{l.dir, l.trash} {
-		if err := os.MkdirAll(d, 0o711); err != nil {
-			return nil, fmt.Errorf("writable layers: %w", err)
-		}
+	if err != nil {
+		return nil, fmt.Errorf("writable layers: %w", err)
 	}
-	go l.sweep()
 	return l, nil
 }
 
-// close waits for the directory that is being deleted; the others are the next daemon's.
-func (l *layers) close() {
-	close(l.stop)
-	<-l.done
-}
-
-// sweep deletes what is dropped, one after the other.
-func (l *layers) sweep() {
-	defer close(l.done)
-	for {
-		if err := l.sweepAll(); err != nil {
-			log.L.WithError(err).Warn("delete writable layers; it is tried again with the next one")
-		}
-		select {
-		case <-l.wake:
-		case <-l.stop:
-			return
-		}
-	}
-}
-
-func (l *layers) sweepAll() error {
-	entries, err := os.ReadDir(l.trash)
-	for _, e := range entries {
-		select {
-		case <-l.stop:
-			return err
-		default:
-			err = errors.Join(err, os.RemoveAll(filepath.Join(l.trash, e.Name())))
-		}
-	}
-	return err
-}
+func (l *layers) close() { l.trash.close() }
 
 // layer is one container's directory.
 type layer struct{ dir string }
@@ -103,18 +64,19 @@ func (l layer) make(uid, gid, volumes int) error {
 	return nil
 }
 
+// mark makes a directory for what has a cgroup of its own but no writable layer: should all records be lost, this one
+// tells of the cgroup.
+func (l *layers) mark(id string) error {
+	if err := os.Mkdir(l.of(id).dir, 0o711); err != nil {
+		return fmt.Errorf("writable layer: %w", err)
+	}
+	return nil
+}
+
 // drop takes a container's directory away. nil when there is none.
 func (l *layers) drop(id string) error {
-	err := os.Rename(l.of(id).dir, filepath.Join(l.trash, id))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	if err := l.trash.drop(l.of(id).dir); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("drop the writable layer: %w", err)
-	}
-	select {
-	case l.wake <- struct{}{}:
-	default: // it is about to look anyway
 	}
 	return nil
 }

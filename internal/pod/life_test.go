@@ -15,6 +15,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 func TestLife(t *testing.T) {
@@ -222,11 +224,12 @@ func TestGrace(t *testing.T) {
 	}
 	long := make(chan error, 1)
 	go func() { long <- c.Stop(t.Context(), time.Hour) }()
+	n.eventually("the signal has come", func() bool { return n.log(c) == "ready\nsignal\n" })
 	begin := time.Now()
 	if err := c.Stop(t.Context(), 200*time.Millisecond); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(begin); took < 200*time.Millisecond || took > 10*time.Second {
+	if took := time.Since(begin); took < 200*time.Millisecond || took > testnode.Patience {
 		t.Errorf("the shorter stop took %v", took)
 	}
 	if err := <-long; err != nil {

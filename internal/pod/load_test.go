@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/sardine-run/sardine/internal/podlog"
 )
 
 // TestNextDaemon has a daemon end in order and another one go on.
@@ -38,7 +42,7 @@ func TestNextDaemon(t *testing.T) {
 	if p := s.forPlugins(); p.Overhead.GetCpuShares() != 7 || p.Resources.GetCpuShares() != 8 {
 		t.Errorf("overhead %v, resources %v", p.Overhead, p.Resources)
 	}
-	if got := running.Status(); got.State != Running || got.Pid == 0 || got.User == nil {
+	if got := running.Status(); got.State != Running || got.Pid == 0 || running.User() == nil {
 		t.Errorf("status of the running one: %+v", got)
 	}
 	seen := len(n.log(running))
@@ -63,6 +67,51 @@ func TestNextDaemon(t *testing.T) {
 		t.Errorf("a stopped pod is %+v", s.Status())
 	}
 	n.ForPlugins()
+}
+
+// meetingLogs has something happen while the log of a container that runs is opened.
+type meetingLogs struct {
+	podlog.Logger
+	meet func()
+}
+
+func (l meetingLogs) Open(cfg podlog.Config) (podlog.Log, error) {
+	if cfg.Started {
+		l.meet()
+	}
+	return l.Logger.Open(cfg)
+}
+
+// TestEndsWhileTakenOver: what ends in the middle of that is noted when it has been taken over, and its log is read to the end.
+func TestEndsWhileTakenOver(t *testing.T) {
+	n := newNode(t)
+	c := n.launch(n.run(podConfig(n)), "c", "trap 'echo last; exit 3' TERM; echo first; while :; do sleep 0.01; done")
+	n.eventually("it runs", func() bool { return n.log(c) == "first\n" })
+	pid := c.Status().Pid
+	if err := n.close(); err != nil {
+		t.Fatal(err)
+	}
+	met := 0
+	n.open(func(cfg *Config) {
+		cfg.Logs = meetingLogs{cfg.Logs, func() {
+			met++
+			task, err := cfg.Containers.Get(Namespace, c.ID)
+			if err == nil {
+				err = unix.Kill(pid, unix.SIGTERM)
+			}
+			if err == nil {
+				_, err = task.Wait(t.Context())
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			time.Sleep(100 * time.Millisecond) // who does not wait now is quick enough
+		}}
+	})
+	c = n.againContainer(c)
+	if got := n.exited(c); got.ExitCode != 3 || n.log(c) != "first\nlast\n" || c.Log() != nil || met != 1 {
+		t.Errorf("status %+v; it printed %q; its log: %v; %d logs were opened", got, n.log(c), c.Log(), met)
+	}
 }
 
 // TestEndsWhileNoDaemonRuns has containers end between two daemons.
@@ -182,6 +231,88 @@ func TestRecordOfTheFuture(t *testing.T) {
 	}
 }
 
+// TestRecordOfAnotherRelease has records of a release that is not known: nothing is changed, and the pods are there again with
+// one that knows them.
+func TestRecordOfAnotherRelease(t *testing.T) {
+	n := newNode(t)
+	s := n.run(fullPod("one", n.cgroup, n.logs))
+	c := n.launch(s, "c", forever)
+	if err := n.close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{s.dir(), c.dir()} {
+		path := filepath.Join(dir, recordName)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.spoil(path, func(r map[string]any) any { return map[string]any{"version": 2, "id": []string{"of another kind"}} })
+		before := n.files()
+		d, err := openDaemon(n.dir)
+		if !errors.Is(err, errdefs.ErrFailedPrecondition) || !strings.Contains(fmt.Sprint(err), path+" has version 2") {
+			t.Errorf("load: %v", err)
+		}
+		if err := CheckRecords(n.State); !errors.Is(err, errdefs.ErrFailedPrecondition) {
+			t.Errorf("check: %v", err)
+		}
+		if err := d.close(); err != nil {
+			t.Error(err)
+		}
+		if after := n.files(); !slices.Equal(before, after) {
+			t.Errorf("files before: %q\nand after: %q", before, after)
+		}
+		writeFile(t, path, string(text), 0o600)
+	}
+	if err := CheckRecords(n.State); err != nil {
+		t.Errorf("check: %v", err)
+	}
+	n.open()
+	if got := n.againContainer(c).Status(); got.State != Running || !n.again(s).Status().Ready {
+		t.Errorf("status %+v", got)
+	}
+}
+
+// files are the paths below the directories of the daemon.
+func (n *node) files() (paths []string) {
+	n.t.Helper()
+	for _, dir := range []string{"state/" + sandboxesDir, "state/" + containersDir, "state/containers", "root", "leases", "network"} {
+		err := filepath.WalkDir(filepath.Join(n.dir, dir), func(path string, _ fs.DirEntry, err error) error {
+			paths = append(paths, path)
+			return err
+		})
+		if err != nil {
+			n.t.Fatal(err)
+		}
+	}
+	return paths
+}
+
+// TestRecordOfFirstRelease has records without a version.
+func TestRecordOfFirstRelease(t *testing.T) {
+	n := newNode(t)
+	s := n.run(podConfig(n))
+	c := n.launch(s, "c", forever)
+	if err := n.close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{s.dir(), c.dir()} {
+		n.spoil(filepath.Join(dir, recordName), func(r map[string]any) any {
+			if r["version"] != 1.0 {
+				t.Errorf("version %v", r["version"])
+			}
+			delete(r, "version")
+			return r
+		})
+	}
+	if err := CheckRecords(n.State); err != nil {
+		t.Errorf("check: %v", err)
+	}
+	n.open()
+	if got := n.againContainer(c).Status(); got.State != Running {
+		t.Errorf("status %+v", got)
+	}
+}
+
 // TestLeftovers has what a crash can leave between two steps, and files that are nobody's.
 func TestLeftovers(t *testing.T) {
 	n := newNode(t)
@@ -287,7 +418,7 @@ func FuzzRecord(f *testing.F) {
 		m := &Manager{Config: Config{State: t.TempDir()}}
 		m.sandboxes, m.containers = newIndex[*Sandbox]("pod sandbox"), newIndex[*Container]("container")
 		s := &Sandbox{ID: "id", manager: m, op: newLock(), containers: map[string]*Container{}}
-		c := &Container{ID: "id", manager: m, op: newLock()}
+		c := restored{Container: &Container{ID: "id", manager: m, op: newLock()}}
 		for _, dir := range []string{s.dir(), c.dir()} {
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				t.Fatal(err)
@@ -295,16 +426,16 @@ func FuzzRecord(f *testing.F) {
 			writeFile(t, filepath.Join(dir, recordName), string(text), 0o600)
 		}
 		if err := s.restore(); err != nil {
-			if !errors.Is(err, errUnreadable) {
+			if !errors.Is(err, errUnreadable) && !errors.Is(err, errdefs.ErrFailedPrecondition) {
 				t.Fatal(err)
 			}
 			return
 		}
-		_ = fmt.Sprint(s.Status(), sandboxName(s.Config.Metadata), s.Namespaces(), s.cgroupParent(), s.hostname(), s.HostNetwork())
-		m.sandboxes.all["id"] = s
+		_ = fmt.Sprint(s.Status(), s.Config(), sandboxName(s.Metadata), s.Namespaces(), s.CgroupParent, s.HostNetwork(), s.forPlugins())
 		if err := c.restore(); err == nil {
-			_ = fmt.Sprint(c.Status(), c.streams(), c.logPath(), containerName(c.Config.Metadata, s), c.imageVolumes())
-		} else if !errors.Is(err, errUnreadable) && !errors.Is(err, errDiscard) {
+			c.Sandbox = s
+			_ = fmt.Sprint(c.Status(), c.Config(), c.streams(), c.logPath(), containerName(c.Metadata, s), c.User())
+		} else if !errors.Is(err, errUnreadable) {
 			t.Fatal(err)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -46,6 +47,12 @@ type Config struct {
 
 	Handlers       map[string]*Handler
 	DefaultHandler string
+
+	// NamespacePool is how many network namespaces are made ahead, 0 for none.
+	NamespacePool int
+
+	// Phase, if not nil, is told how long each step took, by its name in package fault. It must not block.
+	Phase func(name string, took time.Duration)
 }
 
 // Handler is a runtime handler: a kind of pods.
@@ -93,6 +100,8 @@ func New(cfg Config) (*Manager, error) {
 		m.layers.close()
 		return nil, err
 	}
+	m.spaces.Pool(cfg.NamespacePool)
+	cfg.Containers.RecordElsewhere(m.recordsEnd)
 	cfg.Containers.Observe(m.observe)
 	return m, nil
 }
@@ -113,6 +122,10 @@ func (m *Manager) Close() error {
 	}
 	return m.spaces.Close()
 }
+
+// Deleting is how many writable layers were dropped and are still on disk. Their files count as those of containers in CRI's
+// ImageFsInfo.
+func (m *Manager) Deleting() int { return int(m.layers.trash.waiting.Load()) }
 
 // handler returns the runtime handler name, "" for the default one.
 func (m *Manager) handler(name string) (*Handler, error) {

@@ -41,11 +41,11 @@ func (m *Manager) UpdateForPlugin(_ context.Context, id string, r *runtime.Linux
 }
 
 func (s *Sandbox) forPlugins() *nri.Pod {
-	now := s.Status()
+	now, linux := s.Status(), s.Config().GetLinux()
 	p := &nri.Pod{
-		ID: s.ID, Name: s.Config.GetMetadata().GetName(), UID: s.Config.GetMetadata().GetUid(), Namespace: s.Config.GetMetadata().GetNamespace(),
-		Labels: s.Config.Labels, Annotations: s.Config.Annotations, RuntimeHandler: s.HandlerName, CgroupParent: s.cgroupParent(),
-		Overhead: s.Config.GetLinux().GetOverhead(), Resources: s.Config.GetLinux().GetResources(), Pid: s.Pid(),
+		ID: s.ID, Name: s.Metadata.GetName(), UID: s.Metadata.GetUid(), Namespace: s.Metadata.GetNamespace(),
+		Labels: s.Labels, Annotations: s.Annotations, RuntimeHandler: s.HandlerName, CgroupParent: s.CgroupParent,
+		Overhead: linux.GetOverhead(), Resources: linux.GetResources(), Pid: s.Pid(),
 	}
 	if now.Network.IP != "" {
 		p.IPs = append([]string{now.Network.IP}, now.Network.AdditionalIPs...)
@@ -57,25 +57,25 @@ func (s *Sandbox) forPlugins() *nri.Pod {
 	defer s.mu.Unlock()
 	p.Stopped = s.phase != making && !now.Ready
 	if s.overhead != nil {
-		p.Overhead = s.overhead
+		p.Overhead = unpacked[runtime.LinuxContainerResources](s.overhead)
 	}
 	if s.resources != nil {
-		p.Resources = s.resources
+		p.Resources = unpacked[runtime.LinuxContainerResources](s.resources)
 	}
 	return p
 }
 
 // forPlugins describes c, whose spec is given.
 func (c *Container) forPlugins(spec *specs.Spec) *nri.Container {
-	now := c.Status()
+	now, cfg := c.Status(), c.Config()
 	n := &nri.Container{
-		ID: c.ID, PodID: c.Sandbox.ID, Name: c.Config.GetMetadata().GetName(), Labels: c.Config.Labels, Annotations: c.Config.Annotations,
-		Spec: spec, SeccompProfile: c.Config.GetLinux().GetSecurityContext().GetSeccomp(),
+		ID: c.ID, PodID: c.Sandbox.ID, Name: c.Metadata.GetName(), Labels: c.Labels, Annotations: c.Annotations,
+		Spec: spec, SeccompProfile: cfg.GetLinux().GetSecurityContext().GetSeccomp(),
 		Image: nri.Image{Name: now.ImageName, Digest: now.ImageRef, ConfigDigest: now.ImageID},
 		Pid:   now.Pid, CreatedAt: c.Created, StartedAt: now.Started, Finished: now.Finished,
 		ExitCode: now.ExitCode, Reason: now.Reason, Message: now.Message,
 	}
-	for _, d := range c.Config.CDIDevices {
+	for _, d := range cfg.CDIDevices {
 		n.CDIDevices = append(n.CDIDevices, d.Name)
 	}
 	switch now.State {

@@ -3,6 +3,7 @@
 package pod
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,11 +11,12 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
-	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/sardine-run/sardine/internal/fault"
 	"github.com/sardine-run/sardine/internal/network"
 )
 
@@ -37,8 +39,10 @@ const (
 )
 
 // sandboxRecord is what a later daemon needs to go on with a sandbox. It is written before
-// anything is made, when the sandbox is ready, and when it is stopped.
+// anything is made, when the sandbox is ready, and when it begins to be stopped. One that is stopping and has no namespaces any more
+// is stopped: they go last.
 type sandboxRecord struct {
+	Version int             `json:"version,omitempty"` // see version
 	ID      string          `json:"id"`
 	Handler string          `json:"handler"`
 	Config  []byte          `json:"config"` // runtime.PodSandboxConfig
@@ -52,8 +56,9 @@ type sandboxRecord struct {
 }
 
 // containerRecord is the same for a container. It is written when it is created, before and after
-// it is started, when its process has ended and when nothing is left of that.
+// it is started, and when its process has ended. One that is exited and has a task is still to be cleared away.
 type containerRecord struct {
+	Version    int       `json:"version,omitempty"` // see version
 	ID         string    `json:"id"`
 	Sandbox    string    `json:"sandbox"`
 	Config     []byte    `json:"config"` // runtime.ContainerConfig
@@ -84,6 +89,9 @@ func replaceFile(path string, data []byte) error {
 	temporary := path + ".new"
 	err := os.WriteFile(temporary, data, 0o600)
 	if err == nil {
+		err = fault.Point(fault.RecordWritten)
+	}
+	if err == nil {
 		err = os.Rename(temporary, path)
 	}
 	if err != nil {
@@ -95,17 +103,78 @@ func replaceFile(path string, data []byte) error {
 // errUnreadable is of a record that is not there, or is not one.
 var errUnreadable = errors.New("there is no record of it that can be read")
 
-// readRecord reads the record of dir. errUnreadable when there is none, or it was not written by us.
-func readRecord(dir string, v any) error {
-	data, err := os.ReadFile(filepath.Join(dir, recordName))
+// version is what records have in this release. One without is of release 0.1.0, and is version 1 too.
+const version = 1
+
+// readRecord reads the record of dir, whose field for the version is given too. errUnreadable when there is none, or it was
+// not written by us; ErrFailedPrecondition when a release that is not known here wrote it.
+func readRecord(dir string, v any, found *int) error {
+	path := filepath.Join(dir, recordName)
+	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	if err != nil {
 		return fmt.Errorf("record: %w", err)
 	}
-	if err := json.Unmarshal(data, v); err != nil {
+	err = json.Unmarshal(data, v)
+	if err != nil {
+		*found = versionOf(data)
+	}
+	switch {
+	case *found != 0 && *found != version:
+		return fmt.Errorf("record %s has version %d, and this daemon knows version %d: start a release that knows it, "+
+			"and have that one remove the pods first: %w", path, *found, version, errdefs.ErrFailedPrecondition)
+	case err != nil:
 		return fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	return nil
+}
+
+// versionOf is that of a record which may be no more like ours than this: 0 without.
+func versionOf(data []byte) int {
+	var r struct {
+		Version int `json:"version"`
+	}
+	_ = json.Unmarshal(data, &r)
+	return r.Version
+}
+
+// CheckRecords looks at the records in the state directory without changing anything: ErrFailedPrecondition when a release that
+// is not known here wrote one of them.
+func CheckRecords(state string) error {
+	for _, kind := range []string{sandboxesDir, containersDir} {
+		dir := filepath.Join(state, kind)
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("pods: %w", err)
+		}
+		for _, e := range entries {
+			if err := checkRecord(filepath.Join(dir, e.Name())); err != nil {
+				return fmt.Errorf("pods: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// checkRecord reads no more than the beginning of a record if that will do.
+func checkRecord(dir string) error {
+	f, err := os.Open(filepath.Join(dir, recordName))
+	if err != nil {
+		return nil //nolint:nilerr // Load has its own way with that
+	}
+	defer f.Close()
+	ours := fmt.Appendf(nil, `{"version":%d,`, version) // as encoding/json writes the first field
+	beginning := make([]byte, len(ours))
+	if _, err := f.ReadAt(beginning, 0); err == nil && bytes.Equal(beginning, ours) {
+		return nil
+	}
+	var r struct {
+		Version int `json:"version"`
+	}
+	if err := readRecord(dir, &r, &r.Version); err != nil && !errors.Is(err, errUnreadable) {
+		return err
 	}
 	return nil
 }
@@ -116,22 +185,6 @@ func decode(data []byte, m proto.Message) error {
 		return fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	return nil
-}
-
-// decodeResources returns nil for what is not recorded.
-func decodeResources(data []byte) (*runtime.LinuxContainerResources, error) {
-	if len(data) == 0 {
-		return nil, nil
-	}
-	r := &runtime.LinuxContainerResources{}
-	return r, decode(data, r)
-}
-
-func encodeResources(r *runtime.LinuxContainerResources) ([]byte, error) {
-	if r == nil {
-		return nil, nil
-	}
-	return proto.Marshal(r)
 }
 
 func ignoreMissing(err error) error {
@@ -146,39 +199,16 @@ func (c *Container) dir() string { return filepath.Join(c.manager.State, contain
 
 // save writes the sandbox's record. mu is held, or s not yet known to others.
 func (s *Sandbox) save() error {
-	r := sandboxRecord{ID: s.ID, Handler: s.HandlerName, Created: s.Created, Phase: s.phase, Network: s.network, Labels: s.labels}
-	var errs [3]error
-	r.Config, errs[0] = proto.Marshal(s.Config)
-	r.Overhead, errs[1] = encodeResources(s.overhead)
-	r.Resources, errs[2] = encodeResources(s.resources)
-	if err := errors.Join(errs[:]...); err != nil {
-		return fmt.Errorf("record of pod sandbox %s: %w", s.ID, err)
-	}
-	return writeRecord(s.dir(), r)
+	return writeRecord(s.dir(), sandboxRecord{
+		Version: version, ID: s.ID, Handler: s.HandlerName, Config: s.config, Created: s.Created, Phase: s.phase, Network: s.network,
+		Labels: s.labels, Overhead: s.overhead, Resources: s.resources,
+	})
 }
 
 // save writes the container's record. mu is held, or c not yet known to others.
 func (c *Container) save() error {
-	config, err := proto.Marshal(c.Config)
-	if err != nil {
-		return fmt.Errorf("record of container %s: %w", c.ID, err)
-	}
-	r := containerRecord{
-		ID: c.ID, Sandbox: c.Sandbox.ID, Config: config, Image: c.image, StopSignal: c.stopSignal, Volumes: c.volumes,
+	return writeRecord(c.dir(), containerRecord{
+		Version: version, ID: c.ID, Sandbox: c.Sandbox.ID, Config: c.config, User: c.user, Image: c.image, StopSignal: c.stopSignal, Volumes: c.volumes,
 		ProcessLabel: c.processLabel, Joined: c.joined, Created: c.Created, Status: c.status,
-	}
-	if c.user != nil {
-		if r.User, err = proto.Marshal(c.user); err != nil {
-			return fmt.Errorf("record of container %s: %w", c.ID, err)
-		}
-	}
-	return writeRecord(c.dir(), r)
-}
-
-func decodeUser(data []byte) (*runtime.ContainerUser, error) {
-	if len(data) == 0 {
-		return nil, nil
-	}
-	user := &runtime.ContainerUser{}
-	return user, decode(data, user)
+	})
 }

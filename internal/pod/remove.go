@@ -62,16 +62,10 @@ func (c *Container) dismantle(ctx context.Context) error {
 		return err
 	}
 	c.closeLog()
-	if err := c.manager.layers.drop(c.ID); err != nil {
+	if err := c.manager.took(fault.RemoveLayer, func() error { return c.manager.layers.drop(c.ID) }); err != nil {
 		return err
 	}
-	if err := fault.Point(fault.RemoveLayer); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(c.dir()); err != nil {
-		return err
-	}
-	if err := fault.Point(fault.RemoveRecord); err != nil {
+	if err := c.manager.took(fault.RemoveRecord, func() error { return os.RemoveAll(c.dir()) }); err != nil {
 		return err
 	}
 	c.letGo()

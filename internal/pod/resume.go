@@ -8,66 +8,85 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/sardine-run/sardine/internal/container"
 	"github.com/sardine-run/sardine/internal/image"
-	"github.com/sardine-run/sardine/internal/podspec"
 )
 
+// restored is a container out of its record, whose pod is still to be found.
+type restored struct {
+	*Container
+	sandbox string
+}
+
+func (m *Manager) readContainer(id string) (restored, error) {
+	r := restored{Container: &Container{ID: id, manager: m, op: newLock()}}
+	return r, r.restore()
+}
+
 // loadContainer takes over a container of an earlier daemon.
-func (m *Manager) loadContainer(ctx context.Context, id string) error {
-	c := &Container{ID: id, manager: m, op: newLock()}
-	if err := c.restore(); err != nil {
-		return err
+func (m *Manager) loadContainer(ctx context.Context, r restored) error {
+	c := r.Container
+	m.mu.Lock()
+	c.Sandbox = m.sandboxes.all[r.sandbox]
+	m.mu.Unlock()
+	if c.Sandbox == nil {
+		return fmt.Errorf("its pod sandbox %s is gone: %w", shorten(r.sandbox), errDiscard)
 	}
 	if err := m.reserveContainer(c); err != nil {
 		return fmt.Errorf("%w: %w", errDiscard, err)
 	}
 	m.labels.hold(c.processLabel)
 	c.hold(ctx)
-	c.Sandbox.containers[id] = c
+	_ = c.op.take(context.Background()) // nobody else knows of c; its end, which is observed from here on, is noted when it has been taken over
+	defer c.op.release()
+	c.Sandbox.containers[c.ID] = c
 	m.addContainer(c)
 	c.resume(ctx)
 	return nil
 }
 
-// restore reads the record.
-func (c *Container) restore() error {
+// restore reads the record. The spec is not read: idle containers do without it.
+func (c *restored) restore() error {
 	var r containerRecord
-	if err := readRecord(c.dir(), &r); err != nil {
+	if err := readRecord(c.dir(), &r, &r.Version); err != nil {
 		return err
 	}
-	c.Created, c.image, c.stopSignal, c.volumes, c.status = r.Created, r.Image, r.StopSignal, r.Volumes, r.Status
-	c.processLabel, c.joined = r.ProcessLabel, r.Joined
-	c.Config = &runtime.ContainerConfig{}
-	if err := decode(r.Config, c.Config); err != nil {
+	cfg := &runtime.ContainerConfig{}
+	if err := decode(r.Config, cfg); err != nil {
 		return err
 	}
-	if r.ID != c.ID || c.Config.Metadata == nil {
+	if r.ID != c.ID || cfg.Metadata == nil {
 		return fmt.Errorf("%w: it is of another container %q", errUnreadable, shorten(r.ID))
 	}
-	if len(c.image.Volumes) != len(c.imageVolumes()) {
-		return fmt.Errorf("%w: it has %d image volumes, its configuration %d", errUnreadable, len(c.image.Volumes), len(c.imageVolumes()))
+	if volumes := imageVolumes(cfg); len(r.Image.Volumes) != len(volumes) {
+		return fmt.Errorf("%w: it has %d image volumes, its configuration %d", errUnreadable, len(r.Image.Volumes), len(volumes))
 	}
-	var err error
-	if c.user, err = decodeUser(r.User); err != nil {
+	if _, err := unpack[runtime.ContainerUser](r.User); err != nil {
 		return err
 	}
-	c.manager.mu.Lock()
-	c.Sandbox = c.manager.sandboxes.all[r.Sandbox]
-	c.manager.mu.Unlock()
-	if c.Sandbox == nil {
-		return fmt.Errorf("its pod sandbox %s is gone: %w", shorten(r.Sandbox), errDiscard)
+	c.configure(cfg, r.Config)
+	c.sandbox, c.user, c.Created, c.image, c.volumes, c.status = r.Sandbox, r.User, r.Created, r.Image.shared(), r.Volumes, r.Status
+	c.stopSignal, c.processLabel = share(r.StopSignal), r.ProcessLabel
+	if c.status.State == Created {
+		c.joined = r.Joined
 	}
-	if spec, _, err := c.readSpec(); err == nil {
-		c.resources = podspec.StatusResources(spec).Linux
+	if c.status.State == Exited && c.cleared() {
+		return nil
 	}
-	if c.status.State != Created && c.status.State != Exited {
+	if c.status.State != Created {
 		c.ended = make(chan struct{})
 	}
 	return nil
+}
+
+// cleared reports that nothing is left of what ran in the container.
+func (c *Container) cleared() bool {
+	_, err := c.manager.Containers.Get(Namespace, c.ID)
+	return err != nil
 }
 
 // hold keeps the container's images from garbage collection again.
@@ -88,14 +107,15 @@ func (c *Container) holdImage(ctx context.Context, ref string) image.View {
 	return view
 }
 
-// resume goes on with the container where the earlier daemon stopped.
+// resume goes on with the container where the earlier daemon stopped. op is held.
 func (c *Container) resume(ctx context.Context) {
 	if c.ended == nil {
 		return
 	}
 	task, err := c.manager.Containers.Get(Namespace, c.ID)
 	if err != nil {
-		c.finish(c.lost())
+		c.openLogAgain(ctx)
+		c.manager.inBackground(c.endedBefore)
 		return
 	}
 	if task.Status().State == container.Created {
@@ -105,18 +125,39 @@ func (c *Container) resume(ctx context.Context) {
 	c.mu.Lock()
 	c.status.State, c.task = Running, task
 	c.mu.Unlock()
-	if err := c.openLog(true); err != nil {
-		log.G(ctx).WithError(err).WithField("id", c.ID).Error("read the container's output again")
+	if c.Sandbox.phase == stopped { // somebody has removed the pins of its namespaces
+		c.Sandbox.phase = stopping
 	}
-	// An end from now on is observed.
+	c.openLogAgain(ctx)
+	// An end that came before c was known was not observed.
 	if now := task.Status(); now.State == container.Stopped {
 		c.manager.inBackground(func() { c.exited(task, now.Exit) })
 	}
 }
 
+func (c *Container) openLogAgain(ctx context.Context) {
+	err := c.openLog(true)
+	if errors.Is(err, errdefs.ErrNotFound) && c.status.State == Starting { // the daemon ended before it had made the FIFOs
+		return
+	}
+	if err != nil {
+		log.G(ctx).WithError(err).WithField("id", c.ID).Error("read the container's output again")
+	}
+}
+
+// endedBefore is the end of a container of which nothing is left but its record and perhaps some output.
+func (c *Container) endedBefore() {
+	c.completeLog(context.Background())
+	c.mu.Lock()
+	end := c.lost()
+	c.mu.Unlock()
+	c.finish(end, false)
+	c.manager.publish(runtime.ContainerEventType_CONTAINER_STOPPED_EVENT, c.ID, c.Sandbox)
+}
+
 var errEndedStarting = errors.New("the daemon ended while the container was being started")
 
-// lost is how a container ended of which nothing is left but its record.
+// lost is how a container ended of which nothing is left but its record. mu is held.
 func (c *Container) lost() status {
 	switch {
 	case !c.status.Finished.IsZero():

@@ -23,6 +23,7 @@ import (
 // behind.
 type running struct {
 	*Sandbox
+	cfg  *runtime.PodSandboxConfig
 	undo undo
 }
 
@@ -36,10 +37,15 @@ func (m *Manager) RunSandbox(ctx context.Context, cfg *runtime.PodSandboxConfig,
 	if err := m.Specs.CheckPod(cfg); err != nil {
 		return nil, err
 	}
-	r := &running{Sandbox: &Sandbox{
-		ID: newID(), HandlerName: handlerName, Config: cfg, Created: time.Now(),
+	message, err := pack(cfg)
+	if err != nil {
+		return nil, err
+	}
+	r := &running{cfg: cfg, Sandbox: &Sandbox{
+		ID: newID(), HandlerName: share(handlerName), Created: time.Now(),
 		manager: m, handler: handler, op: newLock(), phase: making, containers: map[string]*Container{},
 	}}
+	r.configure(cfg, message)
 	if err := m.reserveSandbox(r.Sandbox); err != nil {
 		return nil, err
 	}
@@ -58,7 +64,7 @@ func (m *Manager) RunSandbox(ctx context.Context, cfg *runtime.PodSandboxConfig,
 
 func (r *running) make(ctx context.Context, op *nri.Operation) error {
 	tell := func(ctx context.Context) error { return r.tell(ctx, op) }
-	return inOrder(ctx, []step{
+	return r.manager.inOrder(ctx, []step{
 		{r.label, ""},
 		{r.makeDir, fault.RunRecord},
 		{r.makeSpaces, fault.RunSpaces},
@@ -68,30 +74,6 @@ func (r *running) make(ctx context.Context, op *nri.Operation) error {
 		{tell, fault.RunPlugins},
 		{r.commit, fault.RunCommit},
 	})
-}
-
-// step is a part of an operation, and the point after it where tests make it fail.
-type step struct {
-	do   func(context.Context) error
-	then fault.Name
-}
-
-// inOrder takes the steps until one fails, or the caller does not wait any more: it is for the caller to undo what was
-// done, so that a client that tries again finds nothing in its way.
-func inOrder(ctx context.Context, steps []step) error {
-	for _, step := range steps {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		err := step.do(ctx)
-		if err == nil && step.then != "" {
-			err = fault.Point(step.then)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // tell shows the pod to NRI plugins.
@@ -110,7 +92,7 @@ func (r *running) tell(ctx context.Context, op *nri.Operation) error {
 
 // label reserves the pod's SELinux labels.
 func (r *running) label(context.Context) (err error) {
-	if r.labels.Process, r.labels.Mount, err = r.manager.Specs.PodLabels(r.Config); err != nil {
+	if r.labels.Process, r.labels.Mount, err = r.manager.Specs.PodLabels(r.cfg); err != nil {
 		return err
 	}
 	r.manager.labels.hold(r.labels.Process)
@@ -144,19 +126,18 @@ func (r *running) makeSpaces(context.Context) error {
 }
 
 func (r *running) spaceRequest() (*nsstore.Request, error) {
-	ns := security(r.Config).GetNamespaceOptions()
 	req := &nsstore.Request{}
-	if ns.GetNetwork() != runtime.NamespaceMode_NODE {
+	if !r.hostNetwork {
 		req.New |= unix.CLONE_NEWNET | unix.CLONE_NEWUTS
 		req.Hostname = r.hostname()
 	}
-	if ns.GetIpc() != runtime.NamespaceMode_NODE {
+	if !r.hostIPC {
 		req.New |= unix.CLONE_NEWIPC
-		uid, gid := rootIDs(r.Config)
+		uid, gid := r.rootIDs()
 		req.SHM = nsstore.SHM{Size: shmSize, UID: uint32(uid), GID: uint32(gid), Label: r.labels.Mount}
 	}
 	var err error
-	req.Sysctls, err = r.manager.Specs.Sysctls(r.Config)
+	req.Sysctls, err = r.manager.Specs.Sysctls(r.cfg)
 	return req, err
 }
 
@@ -165,7 +146,7 @@ const shmSize = 64 << 20
 
 // giveUserNamespace makes the namespaces in a user namespace, which no thread of the daemon can do.
 func (r *running) giveUserNamespace(req *nsstore.Request) error {
-	u := userNamespace(r.Config)
+	u := r.users
 	if u == nil {
 		return nil
 	}
@@ -208,13 +189,13 @@ func (r *running) attach(ctx context.Context) error {
 }
 
 func (r *running) attachment(netns string) *network.Attachment {
-	meta, dns := r.Config.GetMetadata(), r.Config.GetDnsConfig()
+	meta, dns := r.Metadata, r.cfg.GetDnsConfig()
 	a := &network.Attachment{
-		ID: r.ID, Name: meta.GetName(), Namespace: meta.GetNamespace(), UID: meta.GetUid(), Handler: r.HandlerName, NetNS: netns,
-		Annotations: r.Config.Annotations, CgroupParent: r.cgroupParent(),
+		ID: r.ID, Name: meta.GetName(), Namespace: meta.GetNamespace(), UID: meta.GetUid(), Handler: r.HandlerName, NetNS: netns, LoopbackUp: true,
+		Annotations: r.Annotations, CgroupParent: r.CgroupParent,
 		DNS: network.DNS{Servers: dns.GetServers(), Searches: dns.GetSearches(), Options: dns.GetOptions()},
 	}
-	for _, p := range r.Config.PortMappings {
+	for _, p := range r.cfg.PortMappings {
 		if p.HostPort <= 0 { // a port that is only declared
 			continue
 		}
@@ -235,7 +216,7 @@ func (r *running) commit(context.Context) error {
 func (m *Manager) reserveSandbox(s *Sandbox) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.sandboxes.reserve(sandboxName(s.Config.Metadata), s.ID)
+	return m.sandboxes.reserve(sandboxName(s.Metadata), s.ID)
 }
 
 func (m *Manager) addSandbox(s *Sandbox) {
@@ -247,5 +228,5 @@ func (m *Manager) addSandbox(s *Sandbox) {
 func (m *Manager) forgetSandbox(s *Sandbox) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.sandboxes.remove(s.ID, sandboxName(s.Config.Metadata))
+	m.sandboxes.remove(s.ID, sandboxName(s.Metadata))
 }

@@ -42,8 +42,12 @@ const (
 type Sandbox struct {
 	ID          string
 	HandlerName string
-	Config      *runtime.PodSandboxConfig
 	Created     time.Time
+
+	// What lists tell of the configuration.
+	Metadata            *runtime.PodSandboxMetadata
+	Labels, Annotations map[string]string
+	CgroupParent        string // "" without
 
 	// History is podstats' own.
 	History podstats.History
@@ -54,6 +58,11 @@ type Sandbox struct {
 	spaces  *nsstore.Set         // nil when a later daemon did not find them
 	holder  *container.Container // of a pid namespace that is shared, nil when a later daemon did not find it
 
+	config                          []byte // runtime.PodSandboxConfig
+	logDirectory                    string
+	hostNetwork, hostIPC, sharedPID bool
+	users                           *runtime.UserNamespace // nil without one of its own
+
 	// op serializes stopping and removing.
 	op lock
 
@@ -61,8 +70,26 @@ type Sandbox struct {
 	phase      phase
 	network    *network.Result // nil without
 	containers map[string]*Container
-	resources  *runtime.LinuxContainerResources // as updated last
-	overhead   *runtime.LinuxContainerResources
+	resources  []byte // runtime.LinuxContainerResources, as updated last
+	overhead   []byte // the same
+}
+
+// configure takes what is needed of the configuration, which message has as bytes.
+func (s *Sandbox) configure(cfg *runtime.PodSandboxConfig, message []byte) {
+	options := security(cfg).GetNamespaceOptions()
+	s.config, s.Metadata, s.logDirectory, s.CgroupParent = message, cfg.Metadata, cfg.LogDirectory, cfg.GetLinux().GetCgroupParent()
+	s.Labels, s.Annotations = shareKeys(cfg.Labels), shareKeys(cfg.Annotations)
+	s.hostNetwork = options.GetNetwork() == runtime.NamespaceMode_NODE
+	s.hostIPC = options.GetIpc() == runtime.NamespaceMode_NODE
+	s.sharedPID = options.GetPid() == runtime.NamespaceMode_POD
+	if u := options.GetUsernsOptions(); u != nil && u.Mode == runtime.NamespaceMode_POD {
+		s.users = u
+	}
+}
+
+// Config is the configuration, decoded anew: the caller may do with it what it likes.
+func (s *Sandbox) Config() *runtime.PodSandboxConfig {
+	return unpacked[runtime.PodSandboxConfig](s.config)
 }
 
 // seLabels are the SELinux labels of a pod.
@@ -91,7 +118,7 @@ func (s *Sandbox) Status() SandboxStatus {
 
 // held reports whether the pid namespace is there if the pod has one: it ends with its holder.
 func (s *Sandbox) held() bool {
-	if !sharesPID(s.Config) {
+	if !s.sharedPID {
 		return true
 	}
 	return s.holder != nil && s.holder.Status().State == container.Running
@@ -129,7 +156,7 @@ func (s *Sandbox) NetNSFile() *os.File {
 }
 
 // HostNetwork reports whether the pod is in the host's network.
-func (s *Sandbox) HostNetwork() bool { return hostNetwork(s.Config) }
+func (s *Sandbox) HostNetwork() bool { return s.hostNetwork }
 
 // security is never nil.
 func security(cfg *runtime.PodSandboxConfig) *runtime.LinuxSandboxSecurityContext {
@@ -138,27 +165,6 @@ func security(cfg *runtime.PodSandboxConfig) *runtime.LinuxSandboxSecurityContex
 	}
 	return &runtime.LinuxSandboxSecurityContext{}
 }
-
-func hostNetwork(cfg *runtime.PodSandboxConfig) bool {
-	return security(cfg).GetNamespaceOptions().GetNetwork() == runtime.NamespaceMode_NODE
-}
-
-// userNamespace returns the options of a pod's own user namespace, nil without one.
-func userNamespace(cfg *runtime.PodSandboxConfig) *runtime.UserNamespace {
-	u := security(cfg).GetNamespaceOptions().GetUsernsOptions()
-	if u == nil || u.Mode != runtime.NamespaceMode_POD {
-		return nil
-	}
-	return u
-}
-
-// sharesPID reports whether the containers of the pod share one pid namespace.
-func sharesPID(cfg *runtime.PodSandboxConfig) bool {
-	return security(cfg).GetNamespaceOptions().GetPid() == runtime.NamespaceMode_POD
-}
-
-// cgroupParent of the pod, "" without.
-func (s *Sandbox) cgroupParent() string { return s.Config.GetLinux().GetCgroupParent() }
 
 // sandboxName is unique among the pods of the node, and what messages call the pod.
 func sandboxName(m *runtime.PodSandboxMetadata) string {
@@ -178,25 +184,31 @@ var separators = strings.NewReplacer("%", "%25", "_", "%5f")
 // spec is what containers of the pod are told of it.
 func (s *Sandbox) spec() *podspec.Pod {
 	p := &podspec.Pod{
-		ID: s.ID, Config: s.Config, Namespaces: map[specs.LinuxNamespaceType]string{},
+		ID: s.ID, Config: s.Config(), Namespaces: s.Namespaces(),
 		Hosts: filepath.Join(s.dir(), hostsName), ResolvConf: filepath.Join(s.dir(), resolvConfName), Hostname: filepath.Join(s.dir(), hostnameName),
 		SHM: shmSource, ProcessLabel: s.labels.Process, MountLabel: s.labels.Mount,
 	}
-	if security(s.Config).GetNamespaceOptions().GetIpc() == runtime.NamespaceMode_NODE {
+	if s.hostIPC {
 		p.SHM = hostSHM
 	}
-	for flag, kind := range namespaceTypes {
-		if path := s.space(flag); path != "" {
-			p.Namespaces[kind] = path
-		}
-	}
-	if s.holder != nil {
-		p.Namespaces[specs.PIDNamespace] = fmt.Sprintf("/proc/%d/ns/pid", s.holder.Pid())
-	}
-	if u := userNamespace(s.Config); u != nil {
+	if u := s.users; u != nil {
 		p.UIDMappings, p.GIDMappings = specMappings(u.Uids), specMappings(u.Gids)
 	}
 	return p
+}
+
+// Namespaces of the pod, as paths.
+func (s *Sandbox) Namespaces() map[specs.LinuxNamespaceType]string {
+	paths := map[specs.LinuxNamespaceType]string{}
+	for flag, kind := range namespaceTypes {
+		if path := s.space(flag); path != "" {
+			paths[kind] = path
+		}
+	}
+	if s.holder != nil {
+		paths[specs.PIDNamespace] = fmt.Sprintf("/proc/%d/ns/pid", s.holder.Pid())
+	}
+	return paths
 }
 
 // Sources of /dev/shm: the pod's tmpfs, which is no path, and the host's.
@@ -219,12 +231,11 @@ func specMappings(ids []*runtime.IDMapping) linuxMappings {
 }
 
 // rootIDs are the host's ids of the pod's root user and group.
-func rootIDs(cfg *runtime.PodSandboxConfig) (uid, gid int) {
-	u := userNamespace(cfg)
-	if u == nil {
+func (s *Sandbox) rootIDs() (uid, gid int) {
+	if s.users == nil {
 		return 0, 0
 	}
-	return hostID(u.Uids), hostID(u.Gids)
+	return hostID(s.users.Uids), hostID(s.users.Gids)
 }
 
 func hostID(maps []*runtime.IDMapping) int {

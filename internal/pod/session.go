@@ -19,7 +19,7 @@ func (m *Manager) Running(id string) (stream.Container, error) {
 	if err != nil {
 		return stream.Container{}, err
 	}
-	return stream.Container{Task: task, Log: c.Log(), StdinOnce: c.Config.StdinOnce}, nil
+	return stream.Container{Task: task, Log: c.Log(), StdinOnce: c.stdinOnce, Target: probed{c, task}}, nil
 }
 
 // NetNS returns the network namespace of the pod sandbox id, nil for the host's: stream.Containers.

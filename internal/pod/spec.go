@@ -10,6 +10,9 @@ import (
 	"path/filepath"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/sardine-run/sardine/internal/podspec"
 )
 
 // writeSpec keeps the spec for a later daemon, in case this one ends before the container is started.
@@ -21,14 +24,23 @@ func (c *Container) writeSpec(spec *specs.Spec) error {
 	return replaceFile(filepath.Join(c.dir(), specName), text)
 }
 
-// readSpec returns the spec, and its JSON.
-func (c *Container) readSpec() (*specs.Spec, []byte, error) {
+// SpecText is the OCI runtime spec of the container as JSON.
+func (c *Container) SpecText() ([]byte, error) {
 	text, err := os.ReadFile(filepath.Join(c.dir(), specName))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil, notFound("spec of container %s: %w", c.ID, err)
+		return nil, notFound("spec of container %s: %w", c.ID, err)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("spec of container %s: %w", c.ID, err)
+		return nil, fmt.Errorf("spec of container %s: %w", c.ID, err)
+	}
+	return text, nil
+}
+
+// readSpec returns the spec, and its JSON.
+func (c *Container) readSpec() (*specs.Spec, []byte, error) {
+	text, err := c.SpecText()
+	if err != nil {
+		return nil, nil, err
 	}
 	c.mu.Lock()
 	spec := c.spec
@@ -46,8 +58,8 @@ func (c *Container) readSpec() (*specs.Spec, []byte, error) {
 // other descriptors, and the pid of a target may be another's by now. What NRI plugins have put in their place
 // stays. Returned is the spec with its JSON.
 func (c *Container) rejoin(spec *specs.Spec, text []byte) (*specs.Spec, []byte, error) {
-	now := c.Sandbox.spec().Namespaces
-	target, err := c.targetPID()
+	now := c.Sandbox.Namespaces()
+	target, err := c.targetPID(c.Config())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -84,4 +96,32 @@ func (c *Container) renamed(now map[specs.LinuxNamespaceType]string) bool {
 		}
 	}
 	return false
+}
+
+// noteResources keeps what the kubelet is told of the limits in spec. mu is held, or c not yet known to others.
+func (c *Container) noteResources(spec *specs.Spec) (err error) {
+	c.resources, err = pack(podspec.StatusResources(spec).Linux)
+	return err
+}
+
+// Resources are the limits of the container: those of its spec.
+func (c *Container) Resources() *runtime.LinuxContainerResources {
+	c.mu.Lock()
+	noted := c.resources
+	c.mu.Unlock()
+	if noted != nil {
+		return unpacked[runtime.LinuxContainerResources](noted)
+	}
+	spec, _, err := c.readSpec()
+	if err != nil { // it is being removed
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.resources == nil { // nobody has changed them meanwhile
+		if err := c.noteResources(spec); err != nil {
+			return nil
+		}
+	}
+	return unpacked[runtime.LinuxContainerResources](c.resources)
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/containerd/log"
@@ -66,11 +67,7 @@ func (c *Container) beginStart() error {
 		return unready("container %s is %s, not created", c.ID, c.status.State)
 	}
 	c.status.State, c.status.Started = Starting, time.Now()
-	err := c.save()
-	if err == nil {
-		err = fault.Point(fault.StartRecord)
-	}
-	if err != nil {
+	if err := c.manager.took(fault.StartRecord, c.save); err != nil {
 		c.status.State, c.status.Started = Created, time.Time{}
 		return err
 	}
@@ -83,7 +80,7 @@ func (c *Container) runs(ctx context.Context, task *container.Container) {
 	c.limits.Lock()
 	defer c.limits.Unlock()
 	c.mu.Lock()
-	c.status.State, c.task, c.spec = Running, task, nil
+	c.status.State, c.task, c.spec, c.joined = Running, task, nil, nil // it is not started again
 	pending := c.pending
 	c.pending = nil
 	err := c.save()
@@ -107,14 +104,14 @@ func (c *Container) failStart(ctx context.Context, cause error) {
 		log.G(ctx).WithError(err).WithField("id", c.ID).Error("clear away a container that could not be started; its removal tries again")
 	}
 	c.closeLog()
-	c.finish(status{Finished: time.Now(), ExitCode: exitCannotRun, Reason: reasonCannotRun, Message: cause.Error()})
+	c.finish(status{Finished: time.Now(), ExitCode: exitCannotRun, Reason: reasonCannotRun, Message: cause.Error()}, false)
 	c.manager.publish(runtime.ContainerEventType_CONTAINER_STOPPED_EVENT, c.ID, c.Sandbox)
 }
 
 // launch makes the task and starts it.
 func (c *Container) launch(ctx context.Context, plugins *nri.Operation) (*container.Container, error) {
 	var task *container.Container
-	return task, inOrder(ctx, []step{
+	return task, c.manager.inOrder(ctx, []step{
 		{func(context.Context) error { return c.openLog(false) }, fault.StartLog},
 		{func(ctx context.Context) (err error) { task, err = c.makeTask(ctx); return err }, fault.StartTask},
 		{func(ctx context.Context) error { return c.tellStart(ctx, plugins, task) }, fault.StartPlugins},
@@ -123,12 +120,17 @@ func (c *Container) launch(ctx context.Context, plugins *nri.Operation) (*contai
 }
 
 func (c *Container) makeTask(ctx context.Context) (*container.Container, error) {
-	spec, text, err := c.readSpec()
-	if err == nil {
-		spec, text, err = c.rejoin(spec, text)
-	}
+	written, text, err := c.readSpec()
 	if err != nil {
 		return nil, err
+	}
+	spec, text, err := c.rejoin(written, text)
+	if err != nil {
+		return nil, err
+	}
+	file := ""
+	if spec == written {
+		file = filepath.Join(c.dir(), specName)
 	}
 	mounts, err := c.rootfs(spec)
 	if err != nil {
@@ -141,7 +143,7 @@ func (c *Container) makeTask(ctx context.Context) (*container.Container, error) 
 	}
 	handler := c.Sandbox.handler
 	return c.manager.Containers.Create(ctx, &container.Request{
-		Namespace: Namespace, ID: c.ID, Spec: text, Parsed: spec, Rootfs: mounts, Trees: trees, Stdio: c.streams(),
+		Namespace: Namespace, ID: c.ID, Spec: text, SpecFile: file, Parsed: spec, Rootfs: mounts, Trees: trees, Stdio: c.streams(),
 		CgroupDriver: handler.CgroupDriver, NoPivotRoot: handler.NoPivotRoot, NoNewKeyring: handler.NoNewKeyring,
 	})
 }
@@ -166,7 +168,7 @@ func (c *Container) rootfs(spec *specs.Spec) ([]rootfs.Mount, error) {
 	}
 	root := &mounts[len(mounts)-1]
 	relabel(root, spec.Linux.MountLabel)
-	if userNamespace(c.Sandbox.Config) == nil {
+	if c.Sandbox.users == nil {
 		return mounts, nil
 	}
 	root.Options = append(append([]string{}, root.Options...),
@@ -195,6 +197,9 @@ func (c *Container) openLog(started bool) error {
 			return err
 		}
 	}
+	if err := fault.Point(fault.LogFIFOs); err != nil {
+		return err
+	}
 	l, err := c.manager.Logs.Open(podlog.Config{ID: c.ID, Stdout: streams.Stdout, Stderr: streams.Stderr, Path: c.logPath(), Started: started})
 	if err != nil {
 		return fmt.Errorf("log: %w", err)
@@ -208,14 +213,14 @@ func (c *Container) openLog(started bool) error {
 // openTrees opens the mounts of the container that are no paths of the host. label is for the files of images.
 func (c *Container) openTrees(label string) (map[string]*os.File, error) {
 	trees := map[string]*os.File{}
-	if security(c.Sandbox.Config).GetNamespaceOptions().GetIpc() != runtime.NamespaceMode_NODE {
+	if !c.Sandbox.hostIPC {
 		shm, err := c.Sandbox.spaces.SHM()
 		if err != nil {
 			return trees, err
 		}
 		trees[shmSource] = shm
 	}
-	for i, m := range c.imageVolumes() {
+	for i, m := range imageVolumes(c.Config()) {
 		tree, err := c.openImageVolume(c.volumeViews[i], m, label)
 		if err != nil {
 			return trees, fmt.Errorf("image volume %s: %w", m.ContainerPath, err)

@@ -32,40 +32,35 @@ func (s *Sandbox) stop(ctx context.Context) error {
 	if done {
 		return nil
 	}
-	if err := s.enter(ctx, stopping, fault.StopRecord); err != nil {
-		return err
-	}
-	err := s.stopContainers(ctx)
-	if err == nil {
-		err = fault.Point(fault.StopContainers)
-	}
-	if err != nil {
-		return err
+	begin := func(ctx context.Context) error { s.beginStop(ctx); return nil }
+	for _, step := range []step{{begin, fault.StopRecord}, {s.stopContainers, fault.StopContainers}} {
+		if err := s.manager.take(ctx, step); err != nil {
+			return err
+		}
 	}
 	s.afterwards(ctx, (*nri.Operation).StopPodSandbox)
 	if err := s.release(ctx); err != nil {
 		return fmt.Errorf("stop pod sandbox %s: %w", s.ID, err)
 	}
-	if err := s.enter(ctx, stopped, ""); err != nil {
-		return err
-	}
+	s.mu.Lock()
+	s.phase = stopped // a later daemon sees that the namespaces are gone
+	s.mu.Unlock()
 	s.manager.publish(runtime.ContainerEventType_CONTAINER_STOPPED_EVENT, s.ID, s)
 	return nil
 }
 
-// enter takes the sandbox to a phase and records it. It goes on without a record if need be: the end of a pod
-// must not depend on room for it, and a later daemon sees itself what is gone.
-func (s *Sandbox) enter(ctx context.Context, p phase, then fault.Name) error {
+// beginStop makes the sandbox stopping, which is all that is written down of a stop. It goes on without a record if need be: the
+// end of a pod must not depend on room for it.
+func (s *Sandbox) beginStop(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase == p {
-		return nil
+	if s.phase == stopping {
+		return
 	}
-	s.phase = p
+	s.phase = stopping
 	if err := s.save(); err != nil {
-		log.G(ctx).WithError(err).WithField("id", s.ID).Warnf("write down that a pod sandbox is %s", p)
+		log.G(ctx).WithError(err).WithField("id", s.ID).Warn("write down that a pod sandbox is being stopped")
 	}
-	return fault.Point(then)
 }
 
 // stopContainers ends all containers at the same time.
@@ -86,15 +81,8 @@ func (s *Sandbox) stopContainers(ctx context.Context) error {
 func (s *Sandbox) release(ctx context.Context) error {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
-	for _, step := range []struct {
-		do   func(context.Context) error
-		then fault.Name
-	}{{s.endHolder, fault.StopHolder}, {s.detach, fault.StopNetwork}, {s.unpin, fault.StopSpaces}} {
-		err := step.do(ctx)
-		if err == nil {
-			err = fault.Point(step.then)
-		}
-		if err != nil {
+	for _, step := range []step{{s.endHolder, fault.StopHolder}, {s.detach, fault.StopNetwork}, {s.unpin, fault.StopSpaces}} {
+		if err := s.manager.take(ctx, step); err != nil { // a network that takes all the time keeps nobody from the rest
 			return err
 		}
 	}
@@ -120,7 +108,7 @@ func (s *Sandbox) unpin(context.Context) error {
 	if s.spaces != nil {
 		s.spaces.Close()
 	}
-	return s.manager.spaces.Remove(s.ID)
+	return s.manager.spaces.Drop(s.ID)
 }
 
 // Remove removes the pod with its containers, stopping what runs. nil when it was removed already. After an error it can
@@ -139,20 +127,12 @@ func (s *Sandbox) Remove(ctx context.Context) error {
 	if err := s.stop(ctx); err != nil {
 		return err
 	}
-	for _, c := range s.Containers() {
-		if err := c.Remove(ctx); err != nil {
-			return err
-		}
-	}
-	if err := fault.Point(fault.ForgetMembers); err != nil {
+	if err := s.manager.take(ctx, step{s.removeContainers, fault.ForgetMembers}); err != nil {
 		return err
 	}
 	s.afterwards(ctx, (*nri.Operation).RemovePodSandbox)
-	if err := os.RemoveAll(s.dir()); err != nil {
+	if err := s.manager.took(fault.ForgetRecord, func() error { return os.RemoveAll(s.dir()) }); err != nil {
 		return fmt.Errorf("remove pod sandbox %s: %w", s.ID, err)
-	}
-	if err := fault.Point(fault.ForgetRecord); err != nil {
-		return err
 	}
 	s.mu.Lock()
 	s.phase = removed
@@ -160,5 +140,14 @@ func (s *Sandbox) Remove(ctx context.Context) error {
 	s.manager.labels.drop(s.labels.Process)
 	s.manager.forgetSandbox(s)
 	s.manager.publish(runtime.ContainerEventType_CONTAINER_DELETED_EVENT, s.ID, s)
+	return nil
+}
+
+func (s *Sandbox) removeContainers(ctx context.Context) error {
+	for _, c := range s.Containers() {
+		if err := c.Remove(ctx); err != nil {
+			return err
+		}
+	}
 	return nil
 }

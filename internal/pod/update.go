@@ -4,6 +4,7 @@ package pod
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/moby/sys/signal"
@@ -11,7 +12,6 @@ import (
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/sardine-run/sardine/internal/nri"
-	"github.com/sardine-run/sardine/internal/podspec"
 )
 
 // Update changes the limits of a container that has not ended: those that r sets.
@@ -57,7 +57,7 @@ func (c *Container) limit(r *runtime.LinuxContainerResources) error {
 	changed, linux := *spec, *spec.Linux
 	changed.Linux, linux.Resources = &linux, resources
 	c.mu.Lock()
-	c.resources = podspec.StatusResources(&changed).Linux
+	err = c.noteResources(&changed)
 	if c.spec != nil {
 		c.spec = &changed
 	}
@@ -65,7 +65,7 @@ func (c *Container) limit(r *runtime.LinuxContainerResources) error {
 		c.pending = resources // what is being started may have read the old ones
 	}
 	c.mu.Unlock()
-	return c.writeSpec(&changed)
+	return errors.Join(err, c.writeSpec(&changed))
 }
 
 // signal is what Stop sends first.

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/containerd/errdefs"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -46,7 +45,7 @@ hostname`)
 		{ContainerPath: "/image", Image: &runtime.ImageSpec{Image: "busybox"}, Readonly: true},
 		{ContainerPath: "/sub", Image: &runtime.ImageSpec{Image: "busybox"}, ImageSubPath: "data/sub", Readonly: true},
 	}
-	cfg.Linux.SecurityContext.NamespaceOptions = s.Config.Linux.SecurityContext.NamespaceOptions
+	cfg.Linux.SecurityContext.NamespaceOptions = s.Config().Linux.SecurityContext.NamespaceOptions
 	c := n.create(s, cfg)
 	n.start(c)
 	if got := n.exited(c); got.ExitCode != 0 {
@@ -66,7 +65,7 @@ hostname`)
 	}
 	n.restart()
 	cfg = containerConfig("later", "hostname; id -u")
-	cfg.Linux.SecurityContext.NamespaceOptions = s.Config.Linux.SecurityContext.NamespaceOptions
+	cfg.Linux.SecurityContext.NamespaceOptions = s.Config().Linux.SecurityContext.NamespaceOptions
 	again := n.create(n.again(s), cfg)
 	n.start(again)
 	n.exited(again)
@@ -98,45 +97,6 @@ func TestImageVolume(t *testing.T) {
 	if n.exited(c); n.log(c) != "content\n" {
 		t.Errorf("it printed %q", n.log(c))
 	}
-}
-
-// TestTrash deletes what is dropped though nobody waits, also what an earlier daemon dropped.
-func TestTrash(t *testing.T) {
-	dir := t.TempDir()
-	l, err := openLayers(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, id := range strings.Fields("a b c d") {
-		if err := l.of(id).make(0, 0, 1); err != nil {
-			t.Fatal(err)
-		}
-		if err := l.drop(id); err != nil {
-			t.Fatal(err)
-		}
-		if err := l.drop(id); err != nil {
-			t.Error("once more:", err)
-		}
-	}
-	l.close()
-	if err := l.drop("x"); err != nil {
-		t.Error("after the end:", err)
-	}
-	if l, err = openLayers(dir); err != nil {
-		t.Fatal(err)
-	}
-	deadline := time.Now().Add(patience)
-	for {
-		entries, err := os.ReadDir(l.trash)
-		if err != nil || time.Now().After(deadline) {
-			t.Fatalf("%d directories are left, %v", len(entries), err)
-		}
-		if len(entries) == 0 {
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
-	l.close()
 }
 
 // TestSlowSubscriber lets go of one, and keeps nobody else waiting.

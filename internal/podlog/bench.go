@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -142,24 +141,13 @@ func (b *bench) renew() (err error) {
 	return err
 }
 
-// benches is a pool that keeps as many as there are workers, for those who need one rarely.
+// benches makes benches: for each worker one, and for who needs one for a moment.
 type benches struct {
 	null, limit int
 	journal     *journal
-
-	mu   sync.Mutex
-	idle []*bench
-	keep int
 }
 
 func (p *benches) get() (*bench, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if n := len(p.idle); n > 0 {
-		b := p.idle[n-1]
-		p.idle = p.idle[:n-1]
-		return b, nil
-	}
 	slot := p.journal.take()
 	b, err := newBench(p.null, p.limit, slot, p.journal.mark(slot))
 	if err != nil {
@@ -170,25 +158,6 @@ func (p *benches) get() (*bench, error) {
 
 // put gives b back.
 func (p *benches) put(b *bench) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.idle) < p.keep {
-		p.idle = append(p.idle, b)
-		return
-	}
-	p.discard(b)
-}
-
-func (p *benches) discard(b *bench) {
 	b.close()
 	p.journal.give(b.slot)
-}
-
-func (p *benches) close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, b := range p.idle {
-		p.discard(b)
-	}
-	p.idle, p.keep = nil, 0
 }

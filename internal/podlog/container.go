@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
+	"github.com/sardine-run/sardine/internal/fault"
 	"github.com/sardine-run/sardine/internal/kernel"
 )
 
@@ -28,8 +29,8 @@ type container struct {
 	// mu is held for short. Descriptors of streams change with io and mu held.
 	mu      sync.Mutex
 	ready   [2]readiness
-	running bool // a worker is at it
-	closed  bool
+	running bool          // a worker is at it
+	closed  bool          // changes with io held
 	drained chan struct{} // nil until somebody waits
 
 	// io is held while bytes move.
@@ -37,6 +38,7 @@ type container struct {
 	streams [2]stream
 	file    file
 	loss    loss
+	stored  bool // the store keeps the FIFOs
 
 	attaching sync.Mutex
 	attached  []*attachment
@@ -60,13 +62,8 @@ func (c *container) token(i int) uint64 { return c.serial<<1 | uint64(i) }
 // open opens the FIFOs and the log file, and finishes what an earlier daemon has begun.
 func (c *container) open(cfg Config) error {
 	c.streams = [2]stream{{fd: -1, place: -1, name: "stdout"}, {fd: -1, place: -1, name: "stderr"}}
-	for i, path := range []string{cfg.Stdout, cfg.Stderr} {
-		if path == "" {
-			continue
-		}
-		if err := c.streams[i].open(path, cfg.Started); err != nil {
-			return err
-		}
+	if err := c.openStreams(cfg); err != nil {
+		return err
 	}
 	now := time.Now()
 	if c.file.path != "" {
@@ -83,6 +80,30 @@ func (c *container) open(cfg Config) error {
 		}
 	}
 	return errors.Join(c.shorten(&c.streams[0], now), c.shorten(&c.streams[1], now))
+}
+
+// openStreams opens the FIFOs. What an earlier daemon has left in the store is the same FIFO, with what is in it.
+func (c *container) openStreams(cfg Config) error {
+	kept := readers{}
+	if cfg.Started {
+		kept = c.hub.takeReaders(c.id)
+	}
+	defer kept.close()
+	missing := false
+	for i, path := range []string{cfg.Stdout, cfg.Stderr} {
+		if path == "" {
+			continue
+		}
+		fd := kept.take(path)
+		missing = missing || fd < 0
+		if err := c.streams[i].open(path, fd, cfg.Started); err != nil {
+			return err
+		}
+	}
+	if c.stored = true; missing { // they are new, or the store has lost one
+		c.keep()
+	}
+	return fault.Point(fault.LogKept)
 }
 
 // wake is called by a worker when stream i has something. It does the work unless another
@@ -169,11 +190,25 @@ func (c *container) work(b *bench, s *stream, hungUp bool) (again bool) {
 // end closes a stream whose writers have gone. io is held.
 func (c *container) end(b *bench, s *stream) {
 	c.flush(b, s)
+	if c.endStream(s) {
+		c.forget()
+	}
+}
+
+func (c *container) endStream(s *stream) (last bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.close()
+	c.hub.close(s)
 	c.endSenders(s)
-	if c.ended() && c.drained != nil {
+	if last = c.ended(); last {
+		c.tellDrained()
+	}
+	return last
+}
+
+// tellDrained wakes who waits for the end. mu is held.
+func (c *container) tellDrained() {
+	if c.drained != nil {
 		close(c.drained)
 		c.drained = nil
 	}
@@ -240,23 +275,35 @@ func classify(err error) error {
 }
 
 // Close implements Log.
-func (c *container) Close() { c.close(true, true) }
-
-// close ends everything. flush has the starts of lines written, drain what the FIFOs hold.
-func (c *container) close(flush, drain bool) {
-	c.hub.remove(c)
+func (c *container) Close() {
 	c.io.Lock()
 	defer c.io.Unlock()
+	if !c.closed {
+		c.close(true, true)
+		c.forget()
+	}
+}
+
+// abandon leaves the container to the next daemon, with all that waits in its FIFOs. Without a journal the starts of
+// lines are written.
+func (c *container) abandon() {
+	c.io.Lock()
+	defer c.io.Unlock()
+	if !c.closed {
+		c.close(c.hub.journal == nil, false)
+	}
+}
+
+// close ends everything. flush has the starts of lines written, drain what the FIFOs hold. io is held.
+func (c *container) close(flush, drain bool) {
+	c.hub.remove(c)
 	for i := range c.streams {
 		c.empty(&c.streams[i], flush, drain)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
-	if c.drained != nil {
-		close(c.drained)
-		c.drained = nil
-	}
+	c.tellDrained()
 	c.detachAll()
 	c.release()
 }
@@ -295,7 +342,7 @@ func (c *container) empty(s *stream, flush, drain bool) {
 // release closes the descriptors. With the container in use, io and mu are held.
 func (c *container) release() {
 	for i := range c.streams {
-		c.streams[i].close()
+		c.hub.close(&c.streams[i])
 	}
 	c.file.close()
 }

@@ -19,9 +19,12 @@
 // the next daemon finds out which of two steps was the last, and goes on exactly there. It costs
 // memory writes, and two small system calls per start of a line.
 //
+// What waits in the FIFOs of a container that ends while no daemon runs would be gone with their last descriptor. So
+// the reading ends are in the descriptor store, Options.Store, from before the program can write until all of it was
+// read.
+//
 // Exceptions: a kill while the output is one of a program that has set O_DIRECT on its stdout
-// may repeat text; so may one between which and the restart the log file was replaced. What
-// waits in the FIFOs is gone when the container ends while no daemon runs and nobody holds them open.
+// may repeat text; so may one between which and the restart the log file was moved to another directory or removed.
 //
 // # Compared with containerd
 //

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -131,6 +133,35 @@ func (f *file) ready(limit int, now time.Time) (st unix.Stat_t, err error) {
 		f.pause(now)
 	}
 	return st, err
+}
+
+// rotated finds what was the log file when it had the id, under another name of the same directory, -1 when it is gone: it
+// was renamed while no daemon ran.
+func (f *file) rotated(id fifoID) int {
+	dir := filepath.Dir(f.path)
+	entries, err := os.ReadDir(dir)
+	if f.path == "" || err != nil {
+		return -1
+	}
+	for _, e := range entries {
+		if !e.Type().IsRegular() {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		var st unix.Stat_t
+		if err := unix.Lstat(path, &st); err != nil || id != (fifoID{st.Dev, st.Ino}) {
+			continue
+		}
+		fd, err := openRegular(path)
+		switch {
+		case err != nil:
+			return -1
+		case is(fd, id):
+			return fd
+		}
+		unix.Close(fd) // another one has the name now
+	}
+	return -1
 }
 
 func (f *file) pause(now time.Time) {

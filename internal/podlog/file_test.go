@@ -80,8 +80,8 @@ func TestFullDisk(t *testing.T) {
 	for i := range count { // does not block
 		b.print(b.stdout, fmt.Sprintf("%019d\n", i))
 	}
-	eventually(t, "everything is read", func() bool { return waiting(t, b.stdout) == 0 })
-	eventually(t, "the worker is done", func() bool {
+	testnode.Eventually(t, "everything is read", func() bool { return waiting(t, b.stdout) == 0 })
+	testnode.Eventually(t, "the worker is done", func() bool {
 		return len(readLog(t, cfg.Path))+int(h.Lost())/size == count
 	})
 	if h.Lost() == 0 || h.Lost()%size != 0 {
@@ -107,7 +107,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	tries := 0
-	eventually(t, "the file is written again", func() bool {
+	testnode.Eventually(t, "the file is written again", func() bool {
 		b.print(b.stdout, fmt.Sprintf("again %d\n", tries))
 		tries++
 		return len(readLog(t, cfg.Path)) > 0
@@ -148,13 +148,13 @@ func TestVanishedDirectory(t *testing.T) {
 	}
 	b := openBox(t, h, cfg)
 	b.print(b.stdout, "before\n")
-	eventually(t, "the first line", func() bool { return len(readLog(t, cfg.Path)) == 1 })
+	testnode.Eventually(t, "the first line", func() bool { return len(readLog(t, cfg.Path)) == 1 })
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
 	const lost = 300_000
 	b.print(b.stdout, strings.Repeat("into the void\n", lost/14)+"12345\n")
-	eventually(t, "the loss is counted", func() bool { return h.Lost() == lost/14*14+6 })
+	testnode.Eventually(t, "the loss is counted", func() bool { return h.Lost() == lost/14*14+6 })
 	if n := said.count(lossMessage); n != 1 {
 		t.Errorf("the loss was logged %d times", n)
 	}
@@ -179,11 +179,11 @@ func TestMissingDirectoryIsNoReasonNotToStart(t *testing.T) {
 	cfg.Path = filepath.Join(t.TempDir(), "missing", "0.log")
 	b := openBox(t, h, cfg)
 	b.print(b.stdout, "lost\n")
-	eventually(t, "the loss is counted", func() bool { return h.Lost() == 5 })
+	testnode.Eventually(t, "the loss is counted", func() bool { return h.Lost() == 5 })
 	if err := os.Mkdir(filepath.Dir(cfg.Path), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the file is there", func() bool {
+	testnode.Eventually(t, "the file is there", func() bool {
 		b.print(b.stdout, "try\n")
 		return len(readLog(t, cfg.Path)) > 0
 	})
@@ -196,7 +196,7 @@ func TestRemovedFileIsMadeAgain(t *testing.T) {
 	h := newHub(t, Options{})
 	b := openBox(t, h, newConfig(t))
 	b.print(b.stdout, "first\n")
-	eventually(t, "the first line", func() bool { return len(readLog(t, b.cfg.Path)) == 1 })
+	testnode.Eventually(t, "the first line", func() bool { return len(readLog(t, b.cfg.Path)) == 1 })
 	if err := os.Remove(b.cfg.Path); err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +223,7 @@ func TestOnlyRegularFilesAreLogs(t *testing.T) {
 			}
 			cfg := newConfig(t)
 			if err := make(cfg.Path); errors.Is(err, unix.EPERM) {
-				t.Skip(err)
+				testnode.Unavailable(t, err.Error())
 			} else if err != nil {
 				t.Fatal(err)
 			}
@@ -275,7 +275,7 @@ func TestTornLineIsTakenBack(t *testing.T) {
 func TestReopenWithoutRename(t *testing.T) {
 	b := openBox(t, newHub(t, Options{}), newConfig(t))
 	b.print(b.stdout, "one\n")
-	eventually(t, "the first line", func() bool { return len(readLog(t, b.cfg.Path)) == 1 })
+	testnode.Eventually(t, "the first line", func() bool { return len(readLog(t, b.cfg.Path)) == 1 })
 	if err := b.Reopen(); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
+	"github.com/sardine-run/sardine/internal/fdstore"
 	"github.com/sardine-run/sardine/internal/kernel"
 )
 
@@ -27,6 +28,9 @@ type Options struct {
 	// one that was killed neither loses nor repeats a line. One daemon at a time may use
 	// it. "" is none: then the start of a line may be lost and the last lines are repeated.
 	Journal string
+	// Store keeps the reading ends of the FIFOs for the next daemon. Nil: what waits in them is lost with
+	// a container that ends while no daemon runs.
+	Store *fdstore.Store
 	// Patience is how long a container is held up for somebody attached who does not take
 	// its output. 0 is 2 s, less is not at all.
 	Patience time.Duration
@@ -47,6 +51,7 @@ type Hub struct {
 	log      *slog.Logger
 	limit    int // bytes of a line
 	patience time.Duration
+	store    *fdstore.Store
 
 	epoll, stop, null int
 	benches           benches
@@ -70,7 +75,7 @@ const stopToken = 0
 // New starts the workers; the caller closes the Hub.
 func New(opts Options) (*Hub, error) {
 	h := &Hub{
-		log: opts.Log, limit: opts.MaxLine, patience: opts.Patience,
+		log: opts.Log, limit: opts.MaxLine, patience: opts.Patience, store: opts.Store,
 		epoll: -1, stop: -1, null: -1,
 		containers: map[uint64]*container{},
 	}
@@ -112,7 +117,7 @@ func (h *Hub) start(journal string, workers int) (err error) {
 	if err = kernel.EpollKeep(h.epoll, h.stop, stopToken); err != nil {
 		return err
 	}
-	h.benches = benches{null: h.null, limit: h.limit, journal: h.journal, keep: workers}
+	h.benches = benches{null: h.null, limit: h.limit, journal: h.journal}
 	var ready []*bench
 	for range workers {
 		b, err := h.benches.get()
@@ -154,12 +159,15 @@ func (h *Hub) work(b *bench) {
 // Open implements Logger.
 func (h *Hub) Open(cfg Config) (Log, error) {
 	c := &container{hub: h, id: cfg.ID, file: file{path: cfg.Path, fd: -1}}
-	if err := c.open(cfg); err != nil {
-		c.release()
-		return nil, fmt.Errorf("read output of %s: %w", cfg.ID, err)
+	err := c.open(cfg)
+	if err == nil {
+		err = h.add(c)
 	}
-	if err := h.add(c); err != nil {
+	if err != nil {
 		c.release()
+		if !cfg.Started { // nothing was printed yet
+			c.forget()
+		}
 		return nil, fmt.Errorf("read output of %s: %w", cfg.ID, err)
 	}
 	return c, nil
@@ -177,7 +185,7 @@ func (h *Hub) add(c *container) error {
 	for i := range c.streams {
 		if s := &c.streams[i]; s.fd >= 0 {
 			if err := kernel.EpollAdd(h.epoll, s.fd, c.token(i)); err != nil {
-				return err // closing the descriptors ends the watch
+				return err
 			}
 		}
 	}
@@ -195,7 +203,7 @@ func (h *Hub) remove(c *container) {
 // reason.
 func (h *Hub) Lost() uint64 { return h.lost.Load() }
 
-// Close ends the goroutines and waits for them. What the FIFOs hold stays there, for
+// Close ends the goroutines and waits for them. What the FIFOs hold stays there, and they in the store, for
 // the next daemon; so does the start of a line, or without a journal it goes to the log.
 // Logs that are still open are of no use afterwards. Those attached
 // are told by their done channels, and Writes in progress waited for, but not for long.
@@ -217,7 +225,7 @@ func (h *Hub) Close() error {
 		h.workers.Wait()
 	}
 	for _, c := range left {
-		c.close(h.journal == nil, false)
+		c.abandon()
 	}
 	h.awaitSenders()
 	h.release()
@@ -239,7 +247,6 @@ func (h *Hub) awaitSenders() {
 
 // release closes the descriptors.
 func (h *Hub) release() {
-	h.benches.close()
 	h.journal.close()
 	for _, fd := range []int{h.epoll, h.stop, h.null} {
 		if fd >= 0 {

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
 
@@ -74,7 +75,9 @@ const (
 )
 
 const (
-	journalMagic = 0x31474f4c44504453 // and version
+	journalMagic = 0x0047_4f4c_4450_4453 // SDPDLOG
+	versionShift = 56                    // where the version is in the same word, a digit
+	version      = 1
 	journalPage  = 4096
 	recordWords  = 9
 	recordCount  = journalPage / (recordWords * 8)
@@ -125,7 +128,7 @@ func (j *journal) fill(left map[fifoID]*remains) (err error) {
 			j.free = append(j.free, i)
 		}
 	}
-	words[0], words[1] = journalMagic, uint64(j.placeSize())
+	words[0], words[1] = journalMagic|('0'+version)<<versionShift, uint64(j.placeSize())
 	for id, r := range left {
 		if r.age++; r.age > maxAge {
 			continue
@@ -162,21 +165,65 @@ func (j *journal) keep(id fifoID, r *remains) error {
 	return nil
 }
 
+// CheckJournal looks at the journal path without changing anything: ErrFailedPrecondition when a release that is not known
+// here wrote it.
+func CheckJournal(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	defer f.Close()
+	head := make([]byte, 8)
+	if _, err := f.ReadAt(head, 0); err != nil {
+		return nil //nolint:nilerr // it is no journal
+	}
+	if err := checkHead(word(head, 0)); err != nil && !errors.Is(err, errNoJournal) {
+		return fmt.Errorf("journal %s: %w", path, err)
+	}
+	return nil
+}
+
+// checkHead looks at the first word of a journal.
+func checkHead(head uint64) error {
+	if head<<8>>8 != journalMagic {
+		return errNoJournal
+	}
+	if found := head>>versionShift - '0'; found != version {
+		return fmt.Errorf("it has version %d, and this daemon knows version %d: start a release that knows it, or remove the file "+
+			"when no pod runs: %w", found, version, errdefs.ErrFailedPrecondition)
+	}
+	return nil
+}
+
+var errNoJournal = errors.New("it is no journal")
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // readJournal returns nothing for a file that is missing or not a journal.
 func readJournal(path string) (map[fifoID]*remains, error) {
 	left := map[fifoID]*remains{}
 	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return left, nil
-	}
 	if err != nil {
-		return nil, err
+		return left, ignoreMissing(err)
 	}
 	defer f.Close()
 	page := make([]byte, journalPage)
 	_, err = f.ReadAt(page, 0)
 	size := int64(word(page, 1))
-	if err != nil || word(page, 0) != journalMagic || size <= placeHeader || size > maxLimit+2*journalPage {
+	if err != nil {
+		return left, nil
+	}
+	if err := checkHead(word(page, 0)); errors.Is(err, errNoJournal) {
+		return left, nil
+	} else if err != nil {
+		return nil, err
+	}
+	if size <= placeHeader || size > maxLimit+2*journalPage {
 		return left, nil
 	}
 	at := func(id fifoID) *remains {

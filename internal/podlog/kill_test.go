@@ -4,8 +4,10 @@ package podlog
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -16,6 +18,13 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/sardine-run/sardine/internal/fdstore"
+	"github.com/sardine-run/sardine/internal/fdstore/holder"
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // daemonVariable holds, for a test binary that is to be a daemon, what it serves.
@@ -23,6 +32,7 @@ const daemonVariable = "PODLOG_TEST_DAEMON"
 
 type daemonConfig struct {
 	Journal string
+	Store   string // directory of a holder of descriptors, "" for none
 	Boxes   []Config
 }
 
@@ -40,7 +50,16 @@ func serve() error {
 	if err := json.Unmarshal([]byte(os.Getenv(daemonVariable)), &cfg); err != nil {
 		return err
 	}
-	h, err := New(Options{MaxLine: DefaultMaxLine, Journal: cfg.Journal})
+	var store *fdstore.Store
+	if cfg.Store != "" {
+		var err error
+		options := fdstore.Options{Kind: fdstore.Holder, Dir: cfg.Store, Init: os.Getenv(initVariable)}
+		if store, err = fdstore.Open(context.Background(), options); err != nil {
+			return err
+		}
+		defer store.Close()
+	}
+	h, err := New(Options{MaxLine: DefaultMaxLine, Journal: cfg.Journal, Store: store})
 	if err != nil {
 		return err
 	}
@@ -54,13 +73,16 @@ func serve() error {
 	}
 	fmt.Println("ready")
 	_, _ = io.Copy(io.Discard, os.Stdin)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testnode.Patience)
 	defer cancel()
 	for _, l := range logs {
 		if err := l.Drained(ctx); err != nil {
 			return err
 		}
 		l.Close()
+	}
+	if n := store.Len(); n > 0 {
+		return fmt.Errorf("%d descriptors are kept of containers whose logs are complete", n)
 	}
 	return h.Close()
 }
@@ -153,8 +175,8 @@ func numbered(i int) string {
 	return fmt.Sprintf("%d %s\n", i, strings.Repeat("x", size))
 }
 
-// A daemon is killed again and again, at any instant, while containers print: no line is lost,
-// none is repeated, none is torn.
+// A daemon is killed again and again, at any instant, while containers print and their logs are renamed between two daemons: no
+// line is lost, none is repeated, none is torn.
 func TestKilledDaemon(t *testing.T) {
 	rounds := 40
 	if testing.Short() {
@@ -181,12 +203,19 @@ func TestKilledDaemon(t *testing.T) {
 			printing.Go(func() { counts[i][k] = printer(f, uint64(2*i+k), stop) })
 		}
 	}
+	rotated := make([]int, len(cfg.Boxes))
 	for range rounds {
 		d := startDaemon(t, cfg)
 		time.Sleep(time.Duration(rand.IntN(20_000)) * time.Microsecond)
 		d.kill()
 		for i := range cfg.Boxes {
 			cfg.Boxes[i].Started = true
+			if rand.IntN(3) > 0 {
+				continue
+			}
+			if err := os.Rename(cfg.Boxes[i].Path, fmt.Sprintf("%s.%d", cfg.Boxes[i].Path, rotated[i])); err == nil { // otherwise there is none yet
+				rotated[i]++
+			}
 		}
 	}
 	last := startDaemon(t, cfg)
@@ -197,9 +226,96 @@ func TestKilledDaemon(t *testing.T) {
 	}
 	last.end(t)
 	for i, c := range cfg.Boxes {
-		entries := readLog(t, c.Path)
+		var entries []entry
+		for n := range rotated[i] {
+			entries = append(entries, readLog(t, fmt.Sprintf("%s.%d", c.Path, n))...)
+		}
+		entries = append(entries, readLog(t, c.Path)...)
 		for k, stream := range []string{"stdout", "stderr"} {
 			checkNumbered(t, lines(entries, stream), counts[i][k])
+		}
+	}
+}
+
+// A container goes on and ends after its daemon was killed: the next one, which may be killed too, has all it has printed.
+func TestEndsWithoutDaemon(t *testing.T) {
+	cfg := daemonConfig{Journal: filepath.Join(t.TempDir(), "journal"), Store: newStore(t)}
+	rounds := 20
+	if testing.Short() {
+		rounds = 5
+	}
+	for range rounds {
+		boxes := make([]*endingBox, 3)
+		cfg.Boxes = nil
+		for i := range boxes {
+			boxes[i] = newEndingBox(t)
+			cfg.Boxes = append(cfg.Boxes, boxes[i].cfg)
+		}
+		d := startDaemon(t, cfg)
+		for _, b := range boxes {
+			b.begin()
+			b.printSome()
+		}
+		time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond)
+		d.kill()
+		for i, b := range boxes {
+			b.printSome()
+			b.hangUp()
+			cfg.Boxes[i].Started = true
+		}
+		for range rand.IntN(3) { // these are killed while they read what is left
+			next := startDaemon(t, cfg)
+			time.Sleep(time.Duration(rand.IntN(1000)) * time.Microsecond)
+			next.kill()
+		}
+		startDaemon(t, cfg).end(t)
+		for _, b := range boxes {
+			entries := readLog(t, b.cfg.Path)
+			for k, stream := range []string{"stdout", "stderr"} {
+				checkNumbered(t, lines(entries, stream), b.counts[k])
+			}
+		}
+	}
+}
+
+// newStore is a directory for a holder of descriptors, which ends with the test.
+func newStore(t *testing.T) string {
+	t.Helper()
+	testnode.NeedRoot(t)
+	dir := filepath.Join(t.TempDir(), "store")
+	testnode.CheckClean(t, testnode.Options{Dirs: []string{dir}})
+	t.Cleanup(func() { os.Remove(filepath.Join(dir, holder.SocketName)) }) // it ends when nobody can find it
+	return dir
+}
+
+// endingBox is a container that prints numbered lines into FIFOs which are large enough for all of them.
+type endingBox struct {
+	box
+	counts [2]int
+}
+
+func newEndingBox(t *testing.T) *endingBox {
+	b := &endingBox{box: box{cfg: newConfig(t), t: t}}
+	b.cfg.ID += fmt.Sprint(rand.Int64())
+	return b
+}
+
+// begin opens the FIFOs, which have a reader.
+func (b *endingBox) begin() {
+	b.openWriters()
+	for _, f := range []*os.File{b.stdout, b.stderr} {
+		if _, err := unix.FcntlInt(f.Fd(), unix.F_SETPIPE_SZ, 1<<20); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// printSome prints a few hundred KB at most.
+func (b *endingBox) printSome() {
+	for k, f := range []*os.File{b.stdout, b.stderr} {
+		for range rand.IntN(300) {
+			b.print(f, numbered(b.counts[k]))
+			b.counts[k]++
 		}
 	}
 }
@@ -207,7 +323,7 @@ func TestKilledDaemon(t *testing.T) {
 // checkNumbered expects all lines but those that were cut off at the end.
 func checkNumbered(t *testing.T, got []string, printed int) {
 	t.Helper()
-	if len(got) == 0 {
+	if len(got) == 0 && printed > 0 {
 		t.Fatal("there is nothing")
 	}
 	for i, line := range got {
@@ -246,7 +362,7 @@ func TestJournalWithSmallerLimit(t *testing.T) {
 	first := newHub(t, opts)
 	b := openBox(t, first, newConfig(t))
 	b.print(b.stdout, strings.Repeat("x", 4500))
-	eventually(t, "it is taken", func() bool { return waiting(t, b.stdout) == 0 })
+	testnode.Eventually(t, "it is taken", func() bool { return waiting(t, b.stdout) == 0 })
 	first.Close()
 
 	opts.MaxLine = 1000
@@ -265,12 +381,41 @@ func TestJournalWithSmallerLimit(t *testing.T) {
 	}
 }
 
+// A journal of another release is left alone.
+func TestJournalOfAnotherRelease(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	h := newHub(t, Options{Journal: path})
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckJournal(path); err != nil {
+		t.Error(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil || string(text[:8]) != "SDPDLOG1" { // as release 0.1.0 wrote it
+		t.Fatalf("it begins with %q, %v", text[:8], err)
+	}
+	text[7] = '2'
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = New(Options{Journal: path})
+	for what, err := range map[string]error{"new": err, "check": CheckJournal(path)} {
+		if !errors.Is(err, errdefs.ErrFailedPrecondition) || !strings.Contains(fmt.Sprint(err), path) || !strings.Contains(fmt.Sprint(err), "version 2") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, text) {
+		t.Errorf("it was changed, %v", err)
+	}
+}
+
 func TestJournalIsKeptForThoseWhoAsk(t *testing.T) {
 	opts := Options{Journal: filepath.Join(t.TempDir(), "journal")}
 	h := newHub(t, opts)
 	b := openBox(t, h, newConfig(t))
 	b.print(b.stdout, "start")
-	eventually(t, "it is taken", func() bool { return waiting(t, b.stdout) == 0 })
+	testnode.Eventually(t, "it is taken", func() bool { return waiting(t, b.stdout) == 0 })
 	for range 2 * maxAge {
 		h.Close()
 		h = newHub(t, opts)
@@ -290,7 +435,7 @@ func TestJournalIsDroppedWhenNobodyAsks(t *testing.T) {
 	first := newHub(t, Options{Journal: path})
 	b := openBox(t, first, newConfig(t))
 	b.print(b.stdout, "start")
-	eventually(t, "it is taken", func() bool { return waiting(t, b.stdout) == 0 })
+	testnode.Eventually(t, "it is taken", func() bool { return waiting(t, b.stdout) == 0 })
 	first.Close()
 	for i := range maxAge + 1 {
 		j, err := openJournal(path, DefaultMaxLine)

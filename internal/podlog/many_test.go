@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"sync"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -22,7 +21,7 @@ func openMany(t testing.TB, h *Hub, count int) []*box {
 	t.Helper()
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur < uint64(5*count+100) {
-		t.Skipf("%d descriptors are not enough: %v", limit.Cur, err)
+		testnode.Unavailable(t, fmt.Sprintf("%d descriptors are not enough: %v", limit.Cur, err))
 	}
 	boxes := make([]*box, count)
 	for i := range boxes {
@@ -90,11 +89,8 @@ func TestFairness(t *testing.T) {
 	}
 	quiet := openBox(t, h, newConfig(t))
 	for i := range 20 {
-		start := time.Now()
+		// The noise has no end: who came after it would wait for ever.
 		quiet.print(quiet.stdout, "hello\n")
-		eventually(t, "a line of a quiet container", func() bool { return len(readLog(t, quiet.cfg.Path)) == i+1 })
-		if took := time.Since(start); took > 5*time.Second {
-			t.Errorf("line %d took %v", i, took)
-		}
+		testnode.Eventually(t, "a line of a quiet container", func() bool { return len(readLog(t, quiet.cfg.Path)) == i+1 })
 	}
 }

@@ -105,7 +105,7 @@ func TestProgramReadsItsOutput(t *testing.T) {
 			_, _ = unix.Read(int(thief.Fd()), buf[:i%5000+1])
 		}
 	}
-	eventually(t, "a line that nobody takes", func() bool {
+	testnode.Eventually(t, "a line that nobody takes", func() bool {
 		b.print(b.stdout, "\nlast\n")
 		return slices.Contains(lines(readLog(t, b.cfg.Path), "stdout"), "last")
 	})
@@ -169,7 +169,7 @@ func TestDescriptorsAreClosed(t *testing.T) {
 	use() // what is opened once and kept
 	before := count()
 	use()
-	eventually(t, "all descriptors are closed", func() bool { return count() <= before })
+	testnode.Eventually(t, "all descriptors are closed", func() bool { return count() <= before })
 }
 
 // A container that is idle, or hung up, or held up by who is attached, costs no time.
@@ -186,7 +186,7 @@ func TestIdleCostsNothing(t *testing.T) {
 	defer stop()
 	defer close(stuck.release)
 	sender := held.Log.(*container).attached[0].senders[0]
-	eventually(t, "the stream is held up", func() bool {
+	testnode.Eventually(t, "the stream is held up", func() bool {
 		if waiting(t, held.stdout) < 32<<10 {
 			held.print(held.stdout, strings.Repeat(strings.Repeat("x", 1023)+"\n", 16))
 		}
@@ -195,12 +195,15 @@ func TestIdleCostsNothing(t *testing.T) {
 		return sender.held != nil
 	})
 	_ = idle
-	time.Sleep(50 * time.Millisecond)
-	before := cpuTime(t)
-	time.Sleep(500 * time.Millisecond)
-	if used := cpuTime(t) - before; used > 50*time.Millisecond {
-		t.Errorf("%v of 500ms were used", used)
+	least := time.Hour // the Go runtime and its collector use time, too
+	for range 5 {
+		before := cpuTime(t)
+		time.Sleep(500 * time.Millisecond)
+		if least = min(least, cpuTime(t)-before); least <= 50*time.Millisecond {
+			return
+		}
 	}
+	t.Errorf("at least %v of 500ms were used", least)
 }
 
 func cpuTime(t testing.TB) time.Duration {

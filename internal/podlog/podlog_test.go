@@ -23,15 +23,36 @@ import (
 	"github.com/sardine-run/sardine/internal/testnode"
 )
 
-// patience bounds every wait of the tests.
-const patience = 30 * time.Second
+// initVariable names sardine-init, one mode of which holds descriptors.
+const initVariable = "SARDINE_INIT"
 
+// TestMain builds sardine-init unless SARDINE_INIT names one.
 func TestMain(m *testing.M) {
 	if os.Getenv(daemonVariable) != "" {
 		daemon()
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	if os.Getenv(initVariable) != "" || os.Getuid() != 0 {
+		return m.Run()
+	}
+	dir, err := os.MkdirTemp("", "podlog")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "sardine-init")
+	build := exec.Command("go", "build", "-ldflags", "-s -w -E sardine_entry", "-o", path, "github.com/sardine-run/sardine/cmd/sardine-init")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build sardine-init: %v\n%s", err, out)
+		return 1
+	}
+	os.Setenv(initVariable, path)
+	return m.Run()
 }
 
 func newHub(t testing.TB, opts Options) *Hub {
@@ -90,7 +111,7 @@ func openBox(t testing.TB, h *Hub, cfg Config) *box {
 // openWriters opens the FIFOs as the launch of a container does.
 func (b *box) openWriters() {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testnode.Patience)
 	defer cancel()
 	streams, err := stdio.Open(ctx, stdio.Config{Stdout: b.cfg.Stdout, Stderr: b.cfg.Stderr}, stdio.Options{UID: -1})
 	if err != nil {
@@ -127,7 +148,7 @@ func (b *box) hangUp() {
 func (b *box) drain() {
 	b.t.Helper()
 	b.hangUp()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testnode.Patience)
 	defer cancel()
 	if err := b.Drained(ctx); err != nil {
 		b.t.Fatal(err)
@@ -196,15 +217,6 @@ func tags(entries []entry) string {
 		out = append(out, fmt.Sprint(e.stream, e.tag, len(e.text)))
 	}
 	return strings.Join(out, " ")
-}
-
-func eventually(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("not in time: ", what)
-		}
-	}
 }
 
 func equal(t testing.TB, what string, got, want []string) {
@@ -334,7 +346,7 @@ func TestStartedWithoutWriterIsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testnode.Patience)
 	defer cancel()
 	if err := l.Drained(ctx); err != nil {
 		t.Fatal(err)
@@ -449,8 +461,8 @@ func TestHubCloseLeavesUnreadBytes(t *testing.T) {
 			first := newHub(t, opts)
 			b := openBox(t, first, newConfig(t))
 			b.print(b.stdout, "read\nsta")
-			eventually(t, "the first line", func() bool { return len(readLog(t, b.cfg.Path)) == 1 })
-			eventually(t, "the FIFO is empty", func() bool { return waiting(t, b.stdout) == 0 })
+			testnode.Eventually(t, "the first line", func() bool { return len(readLog(t, b.cfg.Path)) == 1 })
+			testnode.Eventually(t, "the FIFO is empty", func() bool { return waiting(t, b.stdout) == 0 })
 			first.Close()
 			b.print(b.stdout, "rt\nwaiting\n")
 			if _, err := first.Open(b.cfg); !errdefs.IsUnavailable(err) {

@@ -5,6 +5,8 @@ package podlog
 import (
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sardine-run/sardine/internal/kernel"
 )
 
@@ -15,16 +17,10 @@ func (c *container) recover(s *stream) error {
 	if left == nil || s.fd < 0 {
 		return nil
 	}
-	b, err := c.hub.benches.get()
-	if err != nil {
-		return err
-	}
-	defer c.hub.benches.put(b)
-
 	s.start, s.place = left.start, left.place
 	switch step := left.step; {
 	case step.step == stepTake, step.step == stepWrite && c.isWritten(step):
-		if err := c.takeAgain(b, s, left); err != nil {
+		if err := c.takeAgain(s, left); err != nil {
 			return err
 		}
 		c.keepStart(s, nil)
@@ -56,10 +52,15 @@ func (c *container) shorten(s *stream, now time.Time) error {
 }
 
 // takeAgain removes from the FIFO what an earlier daemon was about to.
-func (c *container) takeAgain(b *bench, s *stream, left *remains) error {
+func (c *container) takeAgain(s *stream, left *remains) error {
 	if left.step.step == stepTake && left.step.isTaken() {
 		return nil
 	}
+	b, err := c.hub.benches.get()
+	if err != nil {
+		return err
+	}
+	defer c.hub.benches.put(b)
 	text, _, err := b.peek(s.fd, nil)
 	if text = text[:min(len(text), int(left.step.taken))]; err != nil || len(text) == 0 {
 		return err
@@ -70,21 +71,32 @@ func (c *container) takeAgain(b *bench, s *stream, left *remains) error {
 }
 
 // isWritten reports whether the entries of step are in the log file, and removes what is
-// there of them otherwise. If the file is another one now, they count as missing: to repeat a
+// there of them otherwise. If the file is nowhere to be found, they count as missing: to repeat a
 // line is better than to lose it.
 func (c *container) isWritten(step record) bool {
-	if c.file.fd < 0 {
-		return false
+	fd, own := c.file.fd, false
+	if fd < 0 || !is(fd, step.log) {
+		if fd, own = c.file.rotated(step.log), true; fd < 0 {
+			return false
+		}
 	}
-	st, err := kernel.Stat(c.file.fd)
-	if err != nil || step.log != (fifoID{st.Dev, st.Ino}) {
+	if own {
+		defer unix.Close(fd)
+	}
+	st, err := kernel.Stat(fd)
+	if err != nil {
 		return false
 	}
 	if uint64(st.Size) >= step.offset+step.size {
 		return true
 	}
 	if uint64(st.Size) > step.offset {
-		_ = truncate(c.file.fd, int64(step.offset))
+		_ = truncate(fd, int64(step.offset))
 	}
 	return false
+}
+
+func is(fd int, id fifoID) bool {
+	st, err := kernel.Stat(fd)
+	return err == nil && id == fifoID{st.Dev, st.Ino}
 }

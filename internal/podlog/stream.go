@@ -45,11 +45,13 @@ func MakeFIFO(path string) error {
 	return nil
 }
 
-// open opens the FIFO path. It does not wait for a writer. With started, a FIFO without a
-// writer is at its end.
-func (s *stream) open(path string, started bool) (err error) {
-	if s.fd, err = kernel.OpenFD(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0); err != nil {
-		return classify(err)
+// open opens the FIFO path, unless it is open as fd. It does not wait for a writer. With started, a FIFO
+// without a writer is at its end.
+func (s *stream) open(path string, fd int, started bool) (err error) {
+	if s.fd = fd; fd < 0 {
+		if s.fd, err = kernel.OpenFD(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0); err != nil {
+			return classify(err)
+		}
 	}
 	st, err := kernel.Stat(s.fd)
 	if err != nil {
@@ -80,10 +82,14 @@ func (s *stream) over() bool {
 	return err != nil || waiting == 0
 }
 
-func (s *stream) close() {
-	if s.fd >= 0 {
-		unix.Close(s.fd)
+// close closes the stream, if it is open. Its watch must be ended first: the store may have the same FIFO open,
+// and then it would go on.
+func (h *Hub) close(s *stream) {
+	if s.fd < 0 {
+		return
 	}
+	_ = kernel.EpollRemove(h.epoll, s.fd) // it may not be watched yet
+	unix.Close(s.fd)
 	s.fd = -1
 }
 

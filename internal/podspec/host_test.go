@@ -10,14 +10,14 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // inMountNamespace runs f in a mount namespace of its own, where mounts reach nobody.
 func inMountNamespace(t *testing.T, f func(dir string)) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("mounting needs root")
-	}
+	testnode.NeedRoot(t)
 	dir := t.TempDir()
 	done := make(chan struct{})
 	go func() {
@@ -109,9 +109,7 @@ func TestDevicesAt(t *testing.T) {
 	if _, err := devicesAt("/etc/passwd", ""); err == nil {
 		t.Error("a file is no device")
 	}
-	if os.Geteuid() != 0 {
-		t.Skip("making devices needs root")
-	}
+	testnode.NeedRoot(t)
 	dir := t.TempDir()
 	if err := os.MkdirAll(dir+"/sub", 0o755); err != nil {
 		t.Fatal(err)

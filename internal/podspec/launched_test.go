@@ -68,7 +68,7 @@ func imageRoot(t *testing.T) string {
 	t.Helper()
 	program, err := os.ReadFile("/bin/busybox")
 	if err != nil {
-		t.Skipf("install busybox-static: %v", err)
+		testnode.Unavailable(t, "install busybox-static: "+err.Error())
 	}
 	dir, err := os.MkdirTemp("", "podspec-root")
 	if err != nil {

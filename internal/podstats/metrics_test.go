@@ -8,10 +8,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/sardine-run/sardine/internal/cgroup"
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // check returns how often each metric occurs, after looking for what Prometheus, and with it the
@@ -59,6 +61,9 @@ func TestMetricsFitTheirDescriptors(t *testing.T) {
 	pods := []*Pod{newPod("", burn, sleep), newPod("")}
 	pods[0].NetNS, pods[1].NetNS = newNetNS(t), newNetNS(t)
 	addVeth(t, pods[0].NetNS, "eth0", pods[1].NetNS, "eth0")
+	for _, c := range []*Container{burn, sleep} { // a report gives it little time
+		c.History.layer.measure(c.Layer, time.Now(), time.Now().Add(testnode.Patience))
+	}
 	list := r.Metrics(context.Background(), pods)
 	count := check(t, list)
 	for _, k := range kinds() {

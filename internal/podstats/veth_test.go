@@ -3,6 +3,8 @@
 package podstats
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"os"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sardine-run/sardine/internal/kernel"
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // addVeth joins two network namespaces by a pair of interfaces, and sends something both ways.
@@ -37,7 +40,8 @@ func up(name string) error {
 	return netlink.LinkSetUp(link)
 }
 
-// send puts one Ethernet frame on the link.
+// send puts an Ethernet frame on the link. The kernel begins to send a while after the carrier is there, and drops until then what it
+// has accepted.
 func send(name string) error {
 	i, err := net.InterfaceByName(name)
 	if err != nil {
@@ -49,13 +53,13 @@ func send(name string) error {
 	}
 	defer unix.Close(fd)
 	to := &unix.SockaddrLinklayer{Protocol: 0xB588, Ifindex: i.Index, Halen: 6, Addr: [8]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}
-	for range 100 { // until the carrier is there
-		if err = unix.Sendto(fd, make([]byte, 100), 0, to); err == nil {
+	for deadline := time.Now().Add(testnode.Patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		err = unix.Sendto(fd, make([]byte, 100), 0, to)
+		if link, errLink := netlink.LinkByIndex(i.Index); errLink == nil && link.Attrs().Statistics.TxBytes > 0 {
 			return nil
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	return err
+	return errors.Join(fmt.Errorf("nothing is sent on %s", name), err)
 }
 
 func inside(t *testing.T, netns *os.File, f func() error) {

@@ -10,6 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/sardine-run/sardine/internal/container"
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // attach opens a session with the container's first process.
@@ -161,6 +164,33 @@ func TestAttachEnd(t *testing.T) {
 	})
 }
 
+// TestAttachServerCloses: clients learn that their sessions are over, and not that something was wrong. The container goes on.
+func TestAttachServerCloses(t *testing.T) {
+	eachProtocol(t, func(t *testing.T, dial func(*testing.T, string, streamsAsked) *client) {
+		n := newNode(t, Config{})
+		box := n.run("one", box{script: ticking, stdin: true})
+		c := n.greeted(t, "one", streamsAsked{stdin: true, stdout: true, stderr: true}, dial)
+		other := n.greeted(t, "one", streamsAsked{stdout: true}, dial)
+		n.farewell = 2 * testnode.Patience // not to be waited for
+		began := time.Now()
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > testnode.Patience {
+			t.Errorf("it took %v", took)
+		}
+		for _, client := range []*client{c, other} {
+			if code, err := client.exit(t); code != 0 || err != nil {
+				t.Errorf("%d, %v", code, err)
+			}
+		}
+		n.noGoroutines()
+		if got := box.Task.Status().State; got != container.Running {
+			t.Errorf("the container is %s", got)
+		}
+	})
+}
+
 // TestAttachQuietGone: a session with a container that prints nothing ends with its client.
 func TestAttachQuietGone(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, dial func(*testing.T, string, streamsAsked) *client) {
@@ -205,7 +235,7 @@ func TestAttachInputUnread(t *testing.T) {
 		}()
 		select {
 		case <-sent:
-		case <-time.After(patience):
+		case <-time.After(testnode.Patience):
 			t.Error("the session takes no more input")
 		}
 		seen := len(c.stdout.String())

@@ -4,12 +4,16 @@ package stream
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -40,6 +44,50 @@ func BenchmarkExecSync(b *testing.B) {
 		_, err := n.ExecSync(b.Context(), "one", cmd, time.Minute)
 		return err
 	})
+}
+
+// BenchmarkConcurrentExecSync is /bin/true by many clients at the same time. The time per exec is one part of so many.
+func BenchmarkConcurrentExecSync(b *testing.B) {
+	for _, c := range []struct{ containers, clients int }{{1, 1}, {1, 100}, {20, 1000}} {
+		b.Run(fmt.Sprintf("%d in %d", c.clients, c.containers), func(b *testing.B) {
+			n := newNode(b, Config{})
+			for i := range c.containers {
+				n.idle(strconv.Itoa(i))
+			}
+			var clients sync.WaitGroup
+			work := make(chan int)
+			for i := range c.clients {
+				clients.Go(func() {
+					for range work {
+						if _, err := n.ExecSync(b.Context(), strconv.Itoa(i%c.containers), []string{"/bin/true"}, time.Minute); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			before, count := cpuTime(b), 0
+			for b.Loop() {
+				work <- count
+				count++
+			}
+			close(work)
+			clients.Wait()
+			b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(count), "cpu-µs/op")
+		})
+	}
+}
+
+// cpuTime is that of this process and of its children that were reaped.
+func cpuTime(b *testing.B) (sum time.Duration) {
+	b.Helper()
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var u unix.Rusage
+		if err := unix.Getrusage(who, &u); err != nil {
+			b.Fatal(err)
+		}
+		sum += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	return sum
 }
 
 // rpc is as much of a RuntimeService as the benchmark calls.

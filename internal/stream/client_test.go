@@ -22,6 +22,8 @@ import (
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/spdy"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // client is the other end of an exec or attach session, by one of the two protocols.
@@ -77,7 +79,7 @@ func collect(from io.Reader) *received {
 // await waits until text was received.
 func (r *received) await(t *testing.T, text string) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(testnode.Patience); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		if strings.Contains(r.String(), text) {
 			return
 		}
@@ -90,7 +92,7 @@ func (r *received) atEnd(t *testing.T) string {
 	t.Helper()
 	select {
 	case <-r.end:
-	case <-time.After(patience):
+	case <-time.After(testnode.Patience):
 		t.Fatalf("no end after %q", r.String())
 	}
 	return r.String()
@@ -130,7 +132,7 @@ func upgrade(t *testing.T, url string, protocols ...string) httpstream.Connectio
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testnode.Patience)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
 	if err != nil {
@@ -191,7 +193,7 @@ func dialWS(t *testing.T, url, protocol string) *websocket.Conn {
 		t.Fatal(err)
 	}
 	config.Protocol, config.TlsConfig = []string{protocol}, trustAll
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testnode.Patience)
 	defer cancel()
 	ws, err := config.DialContext(ctx)
 	if err != nil {

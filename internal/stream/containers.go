@@ -7,6 +7,7 @@ import (
 
 	"github.com/sardine-run/sardine/internal/container"
 	"github.com/sardine-run/sardine/internal/podlog"
+	"github.com/sardine-run/sardine/internal/probe"
 )
 
 // Containers finds what a session is with. The ids are as the client gave them.
@@ -27,4 +28,6 @@ type Container struct {
 	Log podlog.Log
 	// StdinOnce closes its standard input when the first client that was attached to it goes.
 	StdinOnce bool
+	// Target is it for probes.
+	Target probe.Target
 }

@@ -45,6 +45,9 @@ func (s *Server) exec(ctx context.Context, id string, args []string, client term
 	if err != nil {
 		return 0, err
 	}
+	if !client.tty && s.probes.Takes(args) {
+		return s.showProbe(ctx, c, args, client)
+	}
 	cmd, err := start(ctx, c, args, wanted{
 		stdin: client.in != nil, stdout: client.out != nil, stderr: client.errs != nil && !client.tty, terminal: client.tty,
 	})

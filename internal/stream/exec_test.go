@@ -13,6 +13,8 @@ import (
 	"time"
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // execURL asks for an exec session.
@@ -150,12 +152,12 @@ func TestExecTerminal(t *testing.T) {
 		before := n.descriptors()
 		asked := streamsAsked{stdin: true, stdout: true, tty: true}
 		c := dial(t, n.execURL("one", asked, "sh", "-c",
-			`echo $TERM; read word; stty size; trap "stty size; exit 3" WINCH; echo "got $word"; while :; do sleep 0.02; done`), asked)
+			`echo $TERM; until [ "$(stty size)" = "30 100" ]; do sleep 0.02; done; echo sized; read word; stty size; trap "stty size; exit 3" WINCH; echo "got $word"; while :; do sleep 0.02; done`), asked)
 		c.stdout.await(t, "xterm\r\n")
 		if err := c.resize(100, 30); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(100 * time.Millisecond) // it goes by another stream than what follows
+		c.stdout.await(t, "sized\r\n") // it goes by another stream than what follows
 		if _, err := io.WriteString(c.stdin, "hello\n"); err != nil {
 			t.Fatal(err)
 		}
@@ -260,12 +262,15 @@ func TestExecClientGoneQuiet(t *testing.T) {
 	box := n.idle("one")
 	before := n.descriptors()
 	asked := streamsAsked{stdout: true}
-	c := dialSPDY(t, n.execURL("one", asked, "sh", "-c", "echo ready; sleep 0.3"), asked)
+	c := dialSPDY(t, n.execURL("one", asked, "sh", "-c", "echo ready; until [ -e /tmp/go ]; do sleep 0.02; done"), asked)
 	c.stdout.await(t, "ready")
 	c.hangup()
 	time.Sleep(100 * time.Millisecond)
-	if !slices.Contains(n.commands(box), "sleep 0.3") {
+	if !slices.ContainsFunc(n.commands(box), func(command string) bool { return strings.HasPrefix(command, "sh -c echo ready") }) {
 		t.Error("it was killed")
+	}
+	if err := os.WriteFile(filepath.Join(n.image(), "tmp/go"), nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	n.onlyIdle(box)
 	n.sameDescriptors(before)
@@ -280,9 +285,10 @@ func TestExecBackground(t *testing.T) {
 	if code, err := c.exit(t); code != -1 || err == nil || !strings.Contains(err.Error(), "hold its output") {
 		t.Errorf("%d, %v", code, err)
 	}
-	if c.stdout.atEnd(t) != "started\n" || !slices.Contains(n.commands(box), "sleep 101") {
-		t.Errorf("%q, %q", c.stdout, n.commands(box))
+	if out := c.stdout.atEnd(t); out != "started\n" {
+		t.Errorf("it printed %q", out)
 	}
+	n.stillRuns(box, "sleep 101")
 }
 
 // TestExecSlowClient: what a client does not read holds up the program and nothing else.
@@ -293,7 +299,7 @@ func TestExecSlowClient(t *testing.T) {
 	url := n.execURL("one", streamsAsked{stdout: true}, "yes")
 	ws := dialWS(t, url, "v4.channel.k8s.io")
 	time.Sleep(100 * time.Millisecond)
-	if r, err := n.execSync("one", "echo hello", patience); err != nil || string(r.Stdout) != "hello\n" {
+	if r, err := n.execSync("one", "echo hello", testnode.Patience); err != nil || string(r.Stdout) != "hello\n" {
 		t.Errorf("%+v, %v", r, err)
 	}
 	ws.Close()

@@ -40,6 +40,9 @@ func (s *Server) ExecSync(ctx context.Context, id string, cmd []string, timeout 
 	if err != nil {
 		return nil, err
 	}
+	if s.probes.Takes(cmd) {
+		return s.probe(ctx, c, cmd, timeout)
+	}
 	if timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, timeout,

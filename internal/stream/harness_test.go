@@ -35,9 +35,6 @@ import (
 	"github.com/sardine-run/sardine/internal/testnode"
 )
 
-// patience bounds every wait of the tests.
-const patience = 20 * time.Second
-
 // initPath is the sardine-init under test: SARDINE_INIT, or one built by TestMain.
 var initPath = os.Getenv("SARDINE_INIT")
 
@@ -152,7 +149,7 @@ func (n *node) endServer() {
 func (n *node) noGoroutines() {
 	n.t.Helper()
 	var left []string
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(testnode.Patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if left = sessionGoroutines(); len(left) == 0 {
 			return
 		}
@@ -179,7 +176,7 @@ func sessionGoroutines() (found []string) {
 
 // shut removes the containers and ends the Manager's parts.
 func (n *node) shut() {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testnode.Patience)
 	defer cancel()
 	for _, c := range n.manager.List("") {
 		_ = c.Kill(unix.SIGKILL, true)
@@ -193,7 +190,7 @@ func (n *node) shut() {
 	if err := n.manager.Cgroups.Prune("/" + n.namespace); err != nil {
 		n.t.Error(err)
 	}
-	for _, err := range []error{n.manager.Exits.Close(), n.manager.Launcher.Close()} {
+	for _, err := range []error{n.manager.Close(), n.manager.Exits.Close(), n.manager.Launcher.Close()} {
 		if err != nil {
 			n.t.Error(err)
 		}
@@ -367,6 +364,12 @@ func (n *node) onlyIdle(c Container) {
 	n.eventually("nothing but sleep 1000 runs", func() bool { return slices.Equal(n.commands(c), []string{"sleep 1000"}) })
 }
 
+// stillRuns wants a command, started in the background a moment ago, not to have been killed.
+func (n *node) stillRuns(c Container, command string) {
+	n.t.Helper()
+	n.eventually(command+" runs", func() bool { return slices.Contains(n.commands(c), command) })
+}
+
 // descriptors counts the open ones that processes and their streams have: what a session leaves.
 func (n *node) descriptors() map[string]int {
 	n.t.Helper()
@@ -392,7 +395,7 @@ func (n *node) descriptors() map[string]int {
 // sameDescriptors waits until there are as many descriptors again as before.
 func (n *node) sameDescriptors(before map[string]int) {
 	n.t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(testnode.Patience)
 	for !maps.Equal(before, n.descriptors()) {
 		if time.Now().After(deadline) {
 			n.t.Fatalf("descriptors: %v, before %v", n.descriptors(), before)
@@ -404,7 +407,7 @@ func (n *node) sameDescriptors(before map[string]int) {
 // eventually waits until condition holds.
 func (n *node) eventually(what string, condition func() bool) {
 	n.t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(testnode.Patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if condition() {
 			return
 		}
@@ -422,7 +425,7 @@ func (n *node) pod(id string, listen func()) {
 			return
 		}
 		if ns, err = os.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid())); err == nil {
-			err = loopbackUp()
+			err = kernel.SetLinkUp("lo")
 			listen()
 		}
 	})
@@ -432,21 +435,6 @@ func (n *node) pod(id string, listen func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.pods[id] = ns
-}
-
-// loopbackUp brings lo up in the network namespace of the calling thread: netdevice(7).
-func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	lo, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	lo.SetUint16(unix.IFF_UP)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
 }
 
 // listen serves address until the test's end, in the network namespace of the calling thread, and

@@ -9,15 +9,13 @@ import (
 	"io"
 	"math"
 	"net"
-	"strconv"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
-	"golang.org/x/sys/unix"
 	"k8s.io/streaming/pkg/httpstream"
 
-	"github.com/sardine-run/sardine/internal/kernel"
+	"github.com/sardine-run/sardine/internal/nsdial"
 )
 
 // connectTime bounds the connection to a port that does not answer.
@@ -54,41 +52,19 @@ func checkPort(port int32) error {
 }
 
 // dial connects to the port inside the pod's network namespace.
-func (s *Server) dial(ctx context.Context, id string, port int32) (conn *net.TCPConn, err error) {
+func (s *Server) dial(ctx context.Context, id string, port int32) (*net.TCPConn, error) {
 	ns, err := s.containers.NetNS(id)
 	if err != nil {
 		return nil, err
 	}
-	if ns == nil {
-		conn, err = connect(ctx, port)
-	} else {
+	if ns != nil {
 		defer ns.Close()
-		kernel.OnThread(func() {
-			if err = kernel.Setns(int(ns.Fd()), unix.CLONE_NEWNET, "network namespace"); err == nil {
-				conn, err = connect(ctx, port)
-			}
-		})
 	}
+	conn, err := nsdial.TCP(ctx, ns, net.Dialer{Timeout: connectTime}, nsdial.WithPort(nsdial.Loopback(), uint16(port))...)
 	if err != nil {
-		return nil, fmt.Errorf("pod sandbox %s: %w", id, err)
+		return nil, fmt.Errorf("pod sandbox %s: %w: %w", id, err, errdefs.ErrUnavailable)
 	}
 	return conn, nil
-}
-
-// connect tries IPv4 first, as the kubelet's other runtimes do. The addresses are numbers, one after the
-// other: then the net package makes the sockets on the calling thread, in whose network
-// namespace they belong for good.
-func connect(ctx context.Context, port int32) (*net.TCPConn, error) {
-	dialer := net.Dialer{Timeout: connectTime}
-	number := strconv.Itoa(int(port))
-	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", number))
-	if err != nil {
-		var err6 error
-		if conn, err6 = dialer.DialContext(ctx, "tcp", net.JoinHostPort("::1", number)); err6 != nil {
-			return nil, fmt.Errorf("%w, %w: %w", err, err6, errdefs.ErrUnavailable)
-		}
-	}
-	return conn.(*net.TCPConn), nil
 }
 
 // forward copies both ways and closes conn. The end of one direction is passed on and does

@@ -21,6 +21,8 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/cri-streaming/pkg/streaming"
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
+
+	"github.com/sardine-run/sardine/internal/probe"
 )
 
 // Config has the values of containerd's keys of the same meaning.
@@ -40,6 +42,8 @@ type Config struct {
 	// DrainTimeout, drain_exec_sync_io_timeout, is how long after the end of an executed
 	// process others may hold its output open; 0 is no limit.
 	DrainTimeout time.Duration
+	// Probes answers the commands that it takes, in the place of a program in the container; nil takes none.
+	Probes *probe.Prober
 }
 
 // Server serves sessions: ExecSync at once, the others to who comes with an address from
@@ -47,6 +51,8 @@ type Config struct {
 type Server struct {
 	containers Containers
 	drainTime  time.Duration
+	farewell   time.Duration
+	probes     *probe.Prober
 
 	library  streaming.Server
 	http     *http.Server
@@ -64,7 +70,7 @@ type Server struct {
 // New listens, so that addresses can be given out. Start serves them. ErrInvalidArgument for
 // a Config that makes no sense.
 func New(cfg Config, containers Containers) (*Server, error) {
-	s := &Server{containers: containers, drainTime: cfg.DrainTimeout, connections: map[*connection]struct{}{}}
+	s := &Server{containers: containers, drainTime: cfg.DrainTimeout, farewell: farewell, probes: cfg.Probes, connections: map[*connection]struct{}{}}
 	if err := s.listen(cfg); err != nil {
 		return nil, fmt.Errorf("streaming server: %w", err)
 	}
@@ -139,7 +145,7 @@ func (s *Server) serveHTTP(l net.Listener) error {
 // Addr is where the Server listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Close ends all sessions, as if their clients had gone, and returns when nothing that the
+// Close ends all sessions, as if their clients had gone, but for telling them so, and returns when nothing that the
 // Server has begun runs any more. Processes are left alone. It does not end calls of ExecSync: their
 // contexts do.
 func (s *Server) Close() error {
@@ -152,12 +158,22 @@ func (s *Server) Close() error {
 	s.mu.Unlock()
 	s.cancel()
 	err := errors.Join(s.http.Close(), ignoreClosed(s.listener.Close()))
+	ended := make(chan struct{})
+	go func() { s.working.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(s.farewell):
+	}
 	for _, c := range connections {
 		c.Close()
 	}
-	s.working.Wait()
+	<-ended
 	return err
 }
+
+// farewell is how long sessions have to tell their clients that they are over, and how. Then their connections are
+// closed.
+const farewell = time.Second
 
 func ignoreClosed(err error) error {
 	if errors.Is(err, net.ErrClosed) {

@@ -246,7 +246,7 @@ func TestCertificateFiles(t *testing.T) {
 // TestIdle: a session on which nothing happens ends.
 func TestIdle(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, dial func(*testing.T, string, streamsAsked) *client) {
-		n := newNode(t, Config{IdleTimeout: 200 * time.Millisecond})
+		n := newNode(t, Config{IdleTimeout: time.Second})
 		n.idle("one")
 		before := n.descriptors()
 		c := n.attach(t, "one", streamsAsked{stdout: true}, dial)

@@ -2,7 +2,7 @@
 
 // Command fake is a CNI plugin that attaches nothing. It notes how it was called in the
 // file "calls" of the directory that its configuration names as "control", and does what the file
-// named like the command there says: "fail CODE MESSAGE", "sleep DURATION", "hang", "fork" (hang together with a child),
+// named like the command there says: "fail CODE MESSAGE", "sleep DURATION", "wait" (until it is not told so any more), "hang", "fork" (hang together with a child),
 // "leave" (end, but not the child), "stderr MESSAGE" (fail without JSON), "flood" or "print TEXT".
 package main
 
@@ -31,9 +31,12 @@ type call struct {
 	Config                              json.RawMessage
 }
 
+// long is more than any test waits for something that should not take long.
+const long = 10 * time.Minute
+
 func main() {
 	if os.Getenv("FAKE_SLEEP") != "" {
-		time.Sleep(time.Minute)
+		time.Sleep(long)
 		return
 	}
 	stdin, err := io.ReadAll(os.Stdin)
@@ -74,13 +77,19 @@ func behave(control, what string) {
 		os.Exit(3)
 	case "fork":
 		fork(control)
-		time.Sleep(time.Minute)
+		time.Sleep(long)
 	case "sleep":
 		d, err := time.ParseDuration(rest)
 		check(err)
 		time.Sleep(d)
 	case "hang":
-		time.Sleep(time.Minute)
+		time.Sleep(long)
+	case "wait":
+		for path := filepath.Join(control, os.Getenv("CNI_COMMAND")); ; time.Sleep(time.Millisecond) {
+			if _, err := os.Stat(path); err != nil {
+				return
+			}
+		}
 	case "leave":
 		fork(control)
 	case "flood":
