@@ -29,7 +29,7 @@ func layers(t *testing.T) [][]string {
 		t.Fatal(err)
 	}
 	var rows [][]string
-	name := regexp.MustCompile("`((?:cmd|internal)/[a-z0-9-]+)`")
+	name := regexp.MustCompile("`((?:cmd|internal)/[a-z0-9/-]+)`")
 	for line := range strings.Lines(string(text)) {
 		if !strings.HasPrefix(line, "| `") {
 			if rows != nil {

@@ -102,7 +102,7 @@ func containerInfo(c *pod.Container) (map[string]string, error) {
 		"removing":    false,
 		"snapshotKey": c.ID,
 		"runtimeType": "io.containerd.sardine.v1",
-		"config":      c.Config,
+		"config":      c.Config(),
 		"runtimeSpec": spec,
 	})
 }
@@ -110,12 +110,12 @@ func containerInfo(c *pod.Container) (map[string]string, error) {
 func containerStatus(c *pod.Container) *runtime.ContainerStatus {
 	now := c.Status()
 	status := &runtime.ContainerStatus{
-		Id: c.ID, Metadata: c.Config.Metadata, State: containerState(now.State), CreatedAt: c.Created.UnixNano(),
+		Id: c.ID, Metadata: c.Metadata, State: containerState(now.State), CreatedAt: c.Created.UnixNano(),
 		StartedAt: nanoseconds(now.Started), FinishedAt: nanoseconds(now.Finished), ExitCode: now.ExitCode, Reason: now.Reason, Message: now.Message,
-		Image:    &runtime.ImageSpec{Image: now.ImageName, UserSpecifiedImage: c.Config.GetImage().GetUserSpecifiedImage(), RuntimeHandler: c.Config.GetImage().GetRuntimeHandler()},
-		ImageRef: now.ImageRef, ImageId: now.ImageID, Labels: c.Config.Labels, Annotations: c.Config.Annotations, Mounts: c.Config.Mounts,
-		LogPath: now.LogPath, User: now.User, StopSignal: podspec.CRISignal(now.StopSignal),
-		Resources: &runtime.ContainerResources{Linux: now.Resources},
+		Image:    &runtime.ImageSpec{Image: now.ImageName, UserSpecifiedImage: c.Image.GetUserSpecifiedImage(), RuntimeHandler: c.Image.GetRuntimeHandler()},
+		ImageRef: now.ImageRef, ImageId: now.ImageID, Labels: c.Labels, Annotations: c.Annotations, Mounts: c.Config().Mounts,
+		LogPath: now.LogPath, User: c.User(), StopSignal: podspec.CRISignal(now.StopSignal),
+		Resources: &runtime.ContainerResources{Linux: c.Resources()},
 	}
 	if now.State == pod.Starting { // it has not come to that yet
 		status.StartedAt = 0

@@ -43,12 +43,12 @@ func (s *Service) sandboxes(f *runtime.PodSandboxFilter) []*runtime.PodSandbox {
 	var items []*runtime.PodSandbox
 	for _, sandbox := range s.Pods.Sandboxes() {
 		state := sandboxState(sandbox.Status())
-		if !strings.HasPrefix(sandbox.ID, f.GetId()) || f.GetState() != nil && f.State.State != state || !selected(f.GetLabelSelector(), sandbox.Config.Labels) {
+		if !strings.HasPrefix(sandbox.ID, f.GetId()) || f.GetState() != nil && f.State.State != state || !selected(f.GetLabelSelector(), sandbox.Labels) {
 			continue
 		}
 		items = append(items, &runtime.PodSandbox{
-			Id: sandbox.ID, Metadata: sandbox.Config.Metadata, State: state, CreatedAt: sandbox.Created.UnixNano(),
-			Labels: sandbox.Config.Labels, Annotations: sandbox.Config.Annotations, RuntimeHandler: sandbox.HandlerName,
+			Id: sandbox.ID, Metadata: sandbox.Metadata, State: state, CreatedAt: sandbox.Created.UnixNano(),
+			Labels: sandbox.Labels, Annotations: sandbox.Annotations, RuntimeHandler: sandbox.HandlerName,
 		})
 	}
 	slices.SortFunc(items, func(a, b *runtime.PodSandbox) int { return cmp.Compare(a.CreatedAt, b.CreatedAt) })
@@ -80,7 +80,7 @@ func (s *Service) StreamContainers(req *runtime.StreamContainersRequest, out grp
 func (s *Service) containers(f *runtime.ContainerFilter) []*runtime.Container {
 	var items []*runtime.Container
 	for _, c := range s.Pods.AllContainers() {
-		if !strings.HasPrefix(c.ID, f.GetId()) || !strings.HasPrefix(c.Sandbox.ID, f.GetPodSandboxId()) || !selected(f.GetLabelSelector(), c.Config.Labels) {
+		if !strings.HasPrefix(c.ID, f.GetId()) || !strings.HasPrefix(c.Sandbox.ID, f.GetPodSandboxId()) || !selected(f.GetLabelSelector(), c.Labels) {
 			continue
 		}
 		now := c.Status()
@@ -94,8 +94,8 @@ func (s *Service) containers(f *runtime.ContainerFilter) []*runtime.Container {
 
 func listed(c *pod.Container, now pod.ContainerStatus) *runtime.Container {
 	return &runtime.Container{
-		Id: c.ID, PodSandboxId: c.Sandbox.ID, Metadata: c.Config.Metadata, Image: c.Config.Image, ImageRef: now.ImageRef, ImageId: now.ImageID,
-		State: containerState(now.State), CreatedAt: c.Created.UnixNano(), Labels: c.Config.Labels, Annotations: c.Config.Annotations,
+		Id: c.ID, PodSandboxId: c.Sandbox.ID, Metadata: c.Metadata, Image: c.Image, ImageRef: now.ImageRef, ImageId: now.ImageID,
+		State: containerState(now.State), CreatedAt: c.Created.UnixNano(), Labels: c.Labels, Annotations: c.Annotations,
 	}
 }
 

@@ -71,11 +71,11 @@ func (s *Service) PodSandboxStatus(_ context.Context, req *runtime.PodSandboxSta
 func sandboxStatus(s *pod.Sandbox) *runtime.PodSandboxStatus {
 	now := s.Status()
 	status := &runtime.PodSandboxStatus{
-		Id: s.ID, Metadata: s.Config.Metadata, State: sandboxState(now), CreatedAt: s.Created.UnixNano(),
-		Labels: s.Config.Labels, Annotations: s.Config.Annotations, RuntimeHandler: s.HandlerName,
+		Id: s.ID, Metadata: s.Metadata, State: sandboxState(now), CreatedAt: s.Created.UnixNano(),
+		Labels: s.Labels, Annotations: s.Annotations, RuntimeHandler: s.HandlerName,
 		Network: &runtime.PodSandboxNetworkStatus{Ip: now.Network.IP},
 		Linux: &runtime.LinuxPodSandboxStatus{Namespaces: &runtime.Namespace{
-			Options: s.Config.GetLinux().GetSecurityContext().GetNamespaceOptions(),
+			Options: s.Config().GetLinux().GetSecurityContext().GetNamespaceOptions(),
 		}},
 	}
 	for _, ip := range now.Network.AdditionalIPs {
@@ -108,7 +108,7 @@ func sandboxInfo(s *pod.Sandbox) (map[string]string, error) {
 		"netNamespace":   s.NetNS(),
 		"runtimeHandler": s.HandlerName,
 		"runtimeType":    "io.containerd.sardine.v1",
-		"config":         s.Config,
+		"config":         s.Config(),
 		"cniResult":      json.RawMessage(orNull(network.Raw)),
 		"runtimeSpec":    map[string]any{"linux": map[string]any{"namespaces": spaces}},
 	})

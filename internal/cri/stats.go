@@ -38,7 +38,7 @@ func (s *Service) StreamContainerStats(req *runtime.StreamContainerStatsRequest,
 func (s *Service) containerStats(ctx context.Context, f *runtime.ContainerStatsFilter) []*runtime.ContainerStats {
 	var measured []*podstats.Container
 	for _, c := range s.Pods.AllContainers() {
-		if strings.HasPrefix(c.ID, f.GetId()) && strings.HasPrefix(c.Sandbox.ID, f.GetPodSandboxId()) && selected(f.GetLabelSelector(), c.Config.Labels) &&
+		if strings.HasPrefix(c.ID, f.GetId()) && strings.HasPrefix(c.Sandbox.ID, f.GetPodSandboxId()) && selected(f.GetLabelSelector(), c.Labels) &&
 			c.Status().State == pod.Running {
 			measured = append(measured, s.measuredContainer(c))
 		}
@@ -49,8 +49,8 @@ func (s *Service) containerStats(ctx context.Context, f *runtime.ContainerStatsF
 func (s *Service) measuredContainer(c *pod.Container) *podstats.Container {
 	now := c.Status()
 	m := &podstats.Container{
-		Attributes: &runtime.ContainerAttributes{Id: c.ID, Metadata: c.Config.Metadata, Labels: c.Config.Labels, Annotations: c.Config.Annotations},
-		Image:      now.ImageName, StartedAt: now.Started, Resources: now.Resources,
+		Attributes: &runtime.ContainerAttributes{Id: c.ID, Metadata: c.Metadata, Labels: c.Labels, Annotations: c.Annotations},
+		Image:      now.ImageName, StartedAt: now.Started, Resources: c.Resources(),
 		Layer: c.WritableLayer(), LayerMount: s.LayerMount, History: &c.History,
 	}
 	if task, err := c.Task(); err == nil {
@@ -82,7 +82,7 @@ func (s *Service) StreamPodSandboxStats(req *runtime.StreamPodSandboxStatsReques
 
 func (s *Service) podStats(ctx context.Context, f *runtime.PodSandboxStatsFilter) []*runtime.PodSandboxStats {
 	return s.Stats.Pods(ctx, s.measuredPods(func(sandbox *pod.Sandbox) bool {
-		return strings.HasPrefix(sandbox.ID, f.GetId()) && selected(f.GetLabelSelector(), sandbox.Config.Labels)
+		return strings.HasPrefix(sandbox.ID, f.GetId()) && selected(f.GetLabelSelector(), sandbox.Labels)
 	}))
 }
 
@@ -100,9 +100,9 @@ func (s *Service) measuredPods(want func(*pod.Sandbox) bool) []*podstats.Pod {
 func (s *Service) measuredPod(sandbox *pod.Sandbox) *podstats.Pod {
 	m := &podstats.Pod{
 		Attributes: &runtime.PodSandboxAttributes{
-			Id: sandbox.ID, Metadata: sandbox.Config.Metadata, Labels: sandbox.Config.Labels, Annotations: sandbox.Config.Annotations,
+			Id: sandbox.ID, Metadata: sandbox.Metadata, Labels: sandbox.Labels, Annotations: sandbox.Annotations,
 		},
-		CgroupParent: sandbox.Config.GetLinux().GetCgroupParent(), NetNS: sandbox.NetNSFile(), History: &sandbox.History,
+		CgroupParent: sandbox.CgroupParent, NetNS: sandbox.NetNSFile(), History: &sandbox.History,
 	}
 	for _, c := range sandbox.Containers() {
 		if c.Status().State == pod.Running {

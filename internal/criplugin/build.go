@@ -32,6 +32,7 @@ import (
 	"github.com/sardine-run/sardine/internal/podlog"
 	"github.com/sardine-run/sardine/internal/podspec"
 	"github.com/sardine-run/sardine/internal/podstats"
+	"github.com/sardine-run/sardine/internal/probe"
 	"github.com/sardine-run/sardine/internal/stream"
 	"github.com/sardine-run/sardine/internal/task"
 )
@@ -43,6 +44,7 @@ type builder struct {
 
 	settings *runtimeSettings
 	server   serverSettings
+	network  *networkSettings
 	engine   task.Engine
 	features *kernel.Features
 	shims    []string // runtime handlers of containerd's own CRI server
@@ -54,8 +56,9 @@ type builder struct {
 	node     podspec.Node
 	plugins  *nri.Adaptation
 	pods     *pod.Manager
+	probes   *probe.Prober // nil without
 	sessions *stream.Server
-	stockCRI runtime.RuntimeServiceServer // nil without shims
+	stockCRI stockServer // nil without shims
 
 	closers []func() error // the last one first
 }
@@ -98,6 +101,13 @@ func (b *builder) findEngine() (err error) {
 	b.shims = shimHandlers(b.settings, b.engine.StockRunc)
 	return nil
 }
+
+// checkRecords refuses to start with records of a release that is not known, before anything on the node is changed.
+func (b *builder) checkRecords() error {
+	return errors.Join(pod.CheckRecords(stateDir(b.ic)), network.CheckRecords(networkDir(b.ic)), podlog.CheckJournal(logJournal(b.ic)))
+}
+
+func logJournal(ic *plugin.InitContext) string { return filepath.Join(stateDir(ic), "log.journal") }
 
 // openImages reads the section plugins."io.containerd.cri.v1.images".
 func (b *builder) openImages() error {
@@ -168,25 +178,9 @@ func (b *builder) snapshotterRoots() map[string]string {
 	return roots
 }
 
-func (b *builder) openNetworks() (err error) {
-	cfg := b.settings.CNI
-	cfg.StateDir, cfg.CacheDir = filepath.Join(stateDir(b.ic), "network"), filepath.Join(rootDir(b.ic), "cni")
-	cfg.Handlers = map[string]network.Handler{}
-	for name, h := range b.settings.Containerd.Runtimes {
-		if h.NetworkPluginConfDir != "" && !slices.Contains(b.shims, name) {
-			cfg.Handlers[name] = network.Handler{ConfDir: h.NetworkPluginConfDir, MaxConfNum: h.NetworkPluginMaxConfNum}
-		}
-	}
-	if b.networks, err = network.New(cfg); err != nil {
-		return err
-	}
-	b.onClose(b.networks.Close)
-	return nil
-}
-
 func (b *builder) openLogs() (err error) {
 	if b.logs, err = podlog.New(podlog.Options{
-		MaxLine: b.settings.MaxContainerLogLineSize, Journal: filepath.Join(stateDir(b.ic), "log.journal"), Log: daemonlog.New(),
+		MaxLine: b.settings.MaxContainerLogLineSize, Journal: logJournal(b.ic), Store: b.engine.Store, Log: daemonlog.New(),
 	}); err != nil {
 		return err
 	}
@@ -213,7 +207,7 @@ func (b *builder) openPods() error {
 	b.pods, err = pod.New(pod.Config{
 		State: stateDir(b.ic), Root: rootDir(b.ic), Init: b.engine.Init,
 		Containers: b.engine.Containers, Launcher: b.engine.Containers.Launcher, Images: b.images, Networks: b.networks, Logs: b.logs, Specs: b.specs, Plugins: b.plugins,
-		Handlers: handlers, DefaultHandler: b.defaultHandler(),
+		Handlers: handlers, DefaultHandler: b.defaultHandler(), NamespacePool: b.network.NamespacePool, Phase: b.engine.Phase,
 	})
 	if err != nil {
 		return err
@@ -222,6 +216,7 @@ func (b *builder) openPods() error {
 	if err := b.pods.Load(b.ic.Context); err != nil {
 		return err
 	}
+	b.engine.Store.Prune(podlog.StorePrefix)
 	b.images.Reconcile(nil) // all containers have their views again
 	return b.plugins.Start()
 }
@@ -251,6 +246,7 @@ func (b *builder) openSessions() error {
 	cfg := stream.Config{
 		Address: b.server.StreamServerAddress, Port: b.server.StreamServerPort,
 		TLS: b.server.EnableTLSStreaming, CertFile: b.server.X509KeyPair.CertFile, KeyFile: b.server.X509KeyPair.KeyFile,
+		Probes: b.probes,
 	}
 	var err error
 	if cfg.IdleTimeout, err = duration("stream_idle_timeout", b.server.StreamIdleTimeout); err != nil {

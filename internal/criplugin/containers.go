@@ -4,7 +4,6 @@ package criplugin
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -81,11 +80,11 @@ func (v *containersView) list(ctx context.Context, expressions []string) ([]*api
 	}
 	var list []*api.Container
 	for _, c := range m.AllContainers() {
-		record, err := v.record(c)
-		if err != nil { // it is being removed
-			continue
+		record := v.describe(c)
+		if !filter.Match(filters.AdapterFunc(func(path []string) (string, bool) { return field(record, path) })) {
+			continue // nobody asks for its spec, which is on disk
 		}
-		if filter.Match(filters.AdapterFunc(func(path []string) (string, bool) { return field(record, path) })) {
+		if err := addSpec(record, c); err == nil { // otherwise it is being removed
 			list = append(list, record)
 		}
 	}
@@ -168,15 +167,19 @@ const kindLabel = "io.cri-containerd.kind"
 
 // record is a container of a pod as containerd's clients see containers.
 func (v *containersView) record(c *pod.Container) (*api.Container, error) {
-	spec, err := c.Spec()
-	if err != nil {
-		return nil, err
-	}
-	text, err := json.Marshal(spec)
-	if err != nil {
-		return nil, err
-	}
-	labels := maps.Clone(c.Config.Labels)
+	record := v.describe(c)
+	return record, addSpec(record, c)
+}
+
+func addSpec(record *api.Container, c *pod.Container) error {
+	text, err := c.SpecText()
+	record.Spec = &anypb.Any{TypeUrl: specType, Value: text}
+	return err
+}
+
+// describe is a record without the spec.
+func (v *containersView) describe(c *pod.Container) *api.Container {
+	labels := maps.Clone(c.Labels)
 	if labels == nil {
 		labels = map[string]string{}
 	}
@@ -186,7 +189,6 @@ func (v *containersView) record(c *pod.Container) (*api.Container, error) {
 	return &api.Container{
 		ID: c.ID, Labels: labels, Image: c.Status().ImageName, Sandbox: c.Sandbox.ID,
 		Runtime:   &api.Container_Runtime{Name: task.Name},
-		Spec:      &anypb.Any{TypeUrl: specType, Value: text},
 		CreatedAt: timestamppb.New(c.Created), UpdatedAt: timestamppb.New(c.Created),
-	}, nil
+	}
 }

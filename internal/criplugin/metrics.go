@@ -15,19 +15,28 @@ func (b *builder) registerMetrics() error {
 			func() float64 { return float64(b.logs.Lost()) }),
 		gauge("sardine_pods", "Pod sandboxes, stopped ones included.", func() float64 { return float64(len(b.pods.Sandboxes())) }),
 		gauge("sardine_pod_containers", "Containers of pods, ended ones included.", func() float64 { return float64(len(b.pods.AllContainers())) }),
+		gauge("sardine_layers_deleting", "Writable layers that were dropped and are still on disk.", func() float64 { return float64(b.pods.Deleting()) }),
 		gauge("sardine_network_pending", "Pods whose detachment from a network failed and is tried again.",
 			func() float64 { return float64(b.networks.Metrics().Waiting) }),
 	} {
-		if err := prometheus.Register(c); err != nil {
+		if err := b.register(c); err != nil {
 			return err
 		}
-		b.onClose(func() error {
-			if !prometheus.Unregister(c) {
-				return errors.New("a metric was not registered")
-			}
-			return nil
-		})
 	}
+	return nil
+}
+
+// register has c collected until the server ends.
+func (b *builder) register(c prometheus.Collector) error {
+	if err := prometheus.Register(c); err != nil {
+		return err
+	}
+	b.onClose(func() error {
+		if !prometheus.Unregister(c) {
+			return errors.New("a metric was not registered")
+		}
+		return nil
+	})
 	return nil
 }
 

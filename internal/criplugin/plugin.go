@@ -46,9 +46,9 @@ type assembly struct {
 	shims atomic.Bool                 // containerd's own CRI server runs too
 }
 
-// Take puts our CRI server in the place of containerd's in a list of registrations. version is reported
-// to clients.
-func Take(registrations []plugin.Registration, version string) error {
+// Take puts our CRI server in the place of containerd's in a list of registrations, and returns it with what ours needs beside. version is
+// reported to clients.
+func Take(registrations []plugin.Registration, version string) ([]plugin.Registration, error) {
 	a := &assembly{version: version, stock: map[string]plugin.Registration{}}
 	for i := range registrations {
 		r := &registrations[i]
@@ -56,7 +56,7 @@ func Take(registrations []plugin.Registration, version string) error {
 		switch r.URI() {
 		case serverURI:
 			// The task runtime, whose containers pods are made of, and what images stand on.
-			r.Requires = append(slices.Clone(r.Requires), plugins.RuntimePluginV2, plugins.MetadataPlugin, plugins.SnapshotPlugin, plugins.ImageVerifierPlugin)
+			r.Requires = append(slices.Clone(r.Requires), plugins.RuntimePluginV2, plugins.MetadataPlugin, plugins.SnapshotPlugin, plugins.ImageVerifierPlugin, sardineType)
 			r.InitFn = a.initialize
 		case imagesURI:
 			r.Requires = append(slices.Clone(r.Requires), plugins.RuntimePluginV2)
@@ -75,7 +75,7 @@ func Take(registrations []plugin.Registration, version string) error {
 	}
 	for _, name := range []string{serverURI, runtimeURI, imagesURI, podSandboxURI, nriURI, containersURI, tasksURI} {
 		if _, ok := a.stock[name]; !ok {
-			return fmt.Errorf("containerd registered no plugin %s", name)
+			return nil, fmt.Errorf("containerd registered no plugin %s", name)
 		}
 	}
 	// Plugins of one type are initialized in the order of the list. The runtime's configuration says
@@ -83,7 +83,7 @@ func Take(registrations []plugin.Registration, version string) error {
 	slices.SortStableFunc(registrations, func(a, b plugin.Registration) int {
 		return rank(a) - rank(b)
 	})
-	return nil
+	return append(registrations, networkRegistration()), nil
 }
 
 func rank(r plugin.Registration) int {
@@ -152,7 +152,7 @@ func (a *assembly) initialize(ic *plugin.InitContext) (_ any, err error) {
 		}
 	}()
 	for _, step := range []func() error{
-		b.readSettings, b.findEngine, b.openImages, b.openNetworks, b.openLogs, b.openSpecs, b.openPods, b.openSessions, b.openStock, b.registerMetrics,
+		b.readSettings, b.findEngine, b.findNetworkSettings, b.checkRecords, b.openImages, b.openNetworks, b.openLogs, b.openSpecs, b.openPods, b.openProbes, b.openSessions, b.openStock, b.registerMetrics,
 	} {
 		if err := step(); err != nil {
 			return nil, err

@@ -7,12 +7,13 @@ import (
 	"reflect"
 
 	"github.com/containerd/plugin"
-	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/sardine-run/sardine/internal/crirouter"
 )
 
 // stockServer is containerd's CRI server as far as it is used.
 type stockServer interface {
-	runtime.RuntimeServiceServer
+	crirouter.Stock
 	io.Closer
 }
 

@@ -17,10 +17,17 @@ type Local interface {
 	HasContainer(id string) bool
 }
 
+// Stock is containerd's own server.
+type Stock interface {
+	runtime.RuntimeServiceServer
+	// IsInitialized reports whether it knows its pods again.
+	IsInitialized() bool
+}
+
 // Router is a RuntimeService over two others. What it does not define itself is ours.
 type Router struct {
 	Local
-	stock runtime.RuntimeServiceServer
+	stock Stock
 	// shims are the runtime handlers of the stock server.
 	shims map[string]bool
 }
@@ -28,7 +35,7 @@ type Router struct {
 var _ runtime.RuntimeServiceServer = (*Router)(nil)
 
 // New returns a Router. Handlers that shims names are those of stock, the others are ours.
-func New(ours Local, stock runtime.RuntimeServiceServer, shims []string) *Router {
+func New(ours Local, stock Stock, shims []string) *Router {
 	r := &Router{Local: ours, stock: stock, shims: map[string]bool{}}
 	for _, name := range shims {
 		r.shims[name] = true

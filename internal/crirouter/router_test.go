@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ import (
 
 // server is one of the two. It has one pod and one container, and notes what it is asked.
 type server struct {
+	starting atomic.Bool
 	runtime.UnimplementedRuntimeServiceServer
 	pod, container string
 
@@ -203,6 +205,26 @@ func pair(t *testing.T) (ours, theirs *server, client runtime.RuntimeServiceClie
 	return ours, theirs, runtime.NewRuntimeServiceClient(conn)
 }
 
+func (s *server) IsInitialized() bool { return !s.starting.Load() }
+
+// TestUninitialized: nothing is said before the stock server knows its pods.
+func TestUninitialized(t *testing.T) {
+	ours, theirs, client := pair(t)
+	theirs.starting.Store(true)
+	_, err := client.ListContainers(t.Context(), &runtime.ListContainersRequest{})
+	events, failed := client.GetContainerEvents(t.Context(), &runtime.GetEventsRequest{})
+	if failed == nil {
+		_, failed = events.Recv()
+	}
+	if status.Code(err) != codes.Unavailable || status.Code(failed) != codes.Unavailable || len(ours.take())+len(theirs.take()) != 0 {
+		t.Errorf("%v, %v, want Unavailable, and nobody asked", err, failed)
+	}
+	theirs.starting.Store(false)
+	if _, err := client.ListContainers(t.Context(), &runtime.ListContainersRequest{}); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestByID calls every method that has an id of a pod or container in its request.
 func TestByID(t *testing.T) {
 	ours, theirs, client := pair(t)
@@ -321,7 +343,7 @@ func TestLists(t *testing.T) {
 // TestEvents follows both servers, until one of them ends.
 func TestEvents(t *testing.T) {
 	_, theirs, client := pair(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	stream, err := client.GetContainerEvents(ctx, &runtime.GetEventsRequest{})
 	if err == nil {

@@ -22,6 +22,7 @@ import (
 // Options of a demonstration.
 type Options struct {
 	Daemon  string // the sardined to run
+	Server  string // program that serves HTTP in a pod when it is called with the argument ServeArgument; "" for no pods
 	Runtime string // name of the runtime
 	Count   int    // containers
 	Workers int    // how many are started at the same time
@@ -56,12 +57,13 @@ func Run(ctx context.Context, o Options, display *Display) (err error) {
 	if err != nil {
 		return err
 	}
-	daemon, err := throwaway.Start(ctx, o.Daemon, filepath.Dir(o.Daemon))
+	host, daemon, err := startApart(ctx, o.Daemon)
 	if err != nil {
 		return err
 	}
+	defer host.Close()
 	display.Line("started a private %s in %s, ready in %s", filepath.Base(o.Daemon), daemon.Dir, ms(daemon.StartUp))
-	show := &show{options: o, display: display, daemon: daemon, processesBefore: before}
+	show := &show{options: o, display: display, daemon: daemon, host: host, processesBefore: before}
 	if err := errors.Join(show.run(ctx), daemon.Stop()); err != nil {
 		return err
 	}
@@ -73,6 +75,7 @@ type show struct {
 	options Options
 	display *Display
 	daemon  *throwaway.Daemon
+	host    *os.File // network namespace of the daemon
 	session *session.Session
 
 	processesBefore int
@@ -116,7 +119,10 @@ func (s *show) perform(ctx context.Context) error {
 	if err := s.talk(ctx, fleet); err != nil {
 		return err
 	}
-	return fleet.delete(ctx)
+	if err := fleet.delete(ctx); err != nil || s.options.Server == "" {
+		return err
+	}
+	return s.showPod(ctx)
 }
 
 // reportMemory waits a little: the daemon's last buffers are freed, and the

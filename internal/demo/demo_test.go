@@ -5,6 +5,8 @@ package demo
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -76,12 +78,27 @@ func options(t *testing.T, count int) Options {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	o := Options{Daemon: sardined(t), Runtime: stress.DefaultRuntime, Count: count, Workers: 4}
+	o.Server = filepath.Join(filepath.Dir(o.Daemon), "sardine")
 	testnode.CheckClean(t, testnode.Options{Dirs: []string{dir}, Files: []string{dir}})
 	return o
 }
 
+// machine is what others see of the machine's network.
+func machine(t *testing.T) string {
+	t.Helper()
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward, err := os.ReadFile("/proc/sys/net/ipv4/ip_forward")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint(interfaces, string(forward))
+}
+
 func TestRun(t *testing.T) {
-	o := options(t, 12)
+	o, before := options(t, 12), machine(t)
 	var out strings.Builder
 	if err := Run(t.Context(), o, &Display{w: &out}); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
@@ -93,10 +110,16 @@ func TestRun(t *testing.T) {
 		`it answered "container demo-12, process 1, heard: hello"`,
 		"executed /bin/true in it",
 		"deleted them in",
+		"started a pod with a network of its own, without any CNI plugin, in",
+		`/ from the host: "pod web, process 1, asked by`,
+		`:8080/, a port of the host: "pod web, process 1, asked by`,
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("output lacks %q:\n%s", want, out.String())
 		}
+	}
+	if after := machine(t); after != before {
+		t.Errorf("the machine's network is %s, was %s", after, before)
 	}
 }
 

@@ -27,6 +27,7 @@ func Examine(o Options) Report {
 	r.add("Kernel features", features(existing))
 	r.add("Cgroups", cgroups())
 	r.add("Exit codes while sardined is down", exitRecorder())
+	r.add("Descriptors while sardined is down", descriptorStore())
 	r.add("Limits", limits())
 	r.add("Storage", storage(existing, o.Root), stateDirectory(o.State))
 	r.add("Network of pods", o.network())

@@ -12,13 +12,24 @@ import (
 	"strconv"
 )
 
-func memAvailable() (int64, error) { return fileKB("/proc/meminfo", "MemAvailable") }
-
 func statusKB(pid int, key string) (int64, error) { return fileKB(path(pid, "status"), key) }
 
 // pss is the proportional set size: each page divided by the number of
 // processes that map it (proc(5), smaps_rollup, Linux 4.14).
-func pss(pid int) (int64, error) { return fileKB(path(pid, "smaps_rollup"), "Pss") }
+func pss(pid int) (int64, error) { return rollupKB(pid, "Pss") }
+
+// anonymous is what a process has for itself: heap and stacks; nothing when it
+// is gone. RssAnon of /proc/PID/status would be quicker to read, but the kernel
+// counts for each CPU by itself, and for small processes the sum is far off.
+func anonymous(pid int) int64 {
+	kb, err := rollupKB(pid, "Anonymous")
+	if err != nil {
+		return 0
+	}
+	return kb
+}
+
+func rollupKB(pid int, key string) (int64, error) { return fileKB(path(pid, "smaps_rollup"), key) }
 
 func mounts(pid int) (int, error) {
 	table, err := os.ReadFile(path(pid, "mountinfo"))

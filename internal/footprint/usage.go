@@ -46,25 +46,33 @@ func (c CPU) Since() (CPU, error) {
 	return CPU{Self: now.Self - c.Self, Daemon: now.Daemon - c.Daemon, daemon: c.daemon}, nil
 }
 
-// processTime sums utime and stime of /proc/PID/stat, in clock ticks, of which
-// Linux shows 100 per second to programs on every machine.
+// processTime is what a process has used by itself.
 func processTime(pid int) (time.Duration, error) {
+	own, _, err := processTimes(pid)
+	return own, err
+}
+
+// processTimes reads utime and stime of /proc/PID/stat, then cutime and cstime,
+// those of the processes it has waited for and of what these have waited for.
+// All are in clock ticks, of which Linux shows 100 per second to programs on
+// every machine.
+func processTimes(pid int) (own, children time.Duration, err error) {
 	stat, err := os.ReadFile(path(pid, "stat"))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	const utime, stime = 14 - 3, 15 - 3 // fields counted from the one after the command, the third
+	const utime = 14 - 3 // fields counted from the one after the command, the third
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(fields) <= stime {
-		return 0, fmt.Errorf("%s is too short: %q", path(pid, "stat"), stat)
+	var times [4]time.Duration
+	if len(fields) < utime+len(times) {
+		return 0, 0, fmt.Errorf("%s is too short: %q", path(pid, "stat"), stat)
 	}
-	var ticks int64
-	for _, field := range [][]byte{fields[utime], fields[stime]} {
-		n, err := strconv.ParseInt(string(field), 10, 64)
+	for i := range times {
+		ticks, err := strconv.ParseInt(string(fields[utime+i]), 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("%s: %w", path(pid, "stat"), err)
+			return 0, 0, fmt.Errorf("%s: %w", path(pid, "stat"), err)
 		}
-		ticks += n
+		times[i] = time.Duration(ticks) * 10 * time.Millisecond
 	}
-	return time.Duration(ticks) * 10 * time.Millisecond, nil
+	return times[0] + times[1], times[2] + times[3], nil
 }

@@ -46,7 +46,8 @@ func ReplaceTaskRuntime(replace func(stock plugin.Registration) plugin.Registrat
 // replaceCRI puts our CRI server in the place of containerd's, under the same conditions.
 func replaceCRI() error {
 	registrations := registry.Graph(nil)
-	if err := criplugin.Take(registrations, Version); err != nil {
+	registrations, err := criplugin.Take(registrations, Version)
+	if err != nil {
 		return err
 	}
 	reregister(registrations)

@@ -10,6 +10,7 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 
 	"github.com/sardine-run/sardine/internal/tinyimage"
@@ -101,7 +102,8 @@ func (s *Session) deleteImage(ctx context.Context, name string) error {
 }
 
 // deleteNamespace retries while the daemon still counts objects in it: leases
-// of finished calls and what they held go in a collection of their own.
+// of finished calls and what they held go in a collection of their own, and so
+// does what a call that was interrupted has made a moment later.
 func (s *Session) deleteNamespace(ctx context.Context) error {
 	var err error
 	for range 50 {
@@ -112,6 +114,9 @@ func (s *Session) deleteNamespace(ctx context.Context) error {
 		if !errdefs.IsFailedPrecondition(err) {
 			break
 		}
+		if err := s.collect(ctx); err != nil {
+			return fmt.Errorf("collect garbage in namespace %s: %w", s.where.Namespace, err)
+		}
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
@@ -119,4 +124,15 @@ func (s *Session) deleteNamespace(ctx context.Context) error {
 		}
 	}
 	return fmt.Errorf("delete namespace %s: %w", s.where.Namespace, err)
+}
+
+// collect has the daemon collect garbage now. By itself it does so fifty times
+// as long after the last time as that took: seconds, where disks are slow.
+func (s *Session) collect(ctx context.Context) error {
+	service := s.Client.LeasesService()
+	lease, err := service.Create(ctx, leases.WithRandomID())
+	if err != nil {
+		return err
+	}
+	return service.Delete(ctx, lease, leases.SynchronousDelete)
 }

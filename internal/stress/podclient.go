@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -28,7 +29,8 @@ type podClient struct {
 	tiny    *session.Session // that imported the tiny image; nil when another is used
 	image   string
 	run     string // label of the pods of this run
-	logs    string // directory
+	dir     string // of the logs, and of what is mounted into containers
+	ports   atomic.Int32
 }
 
 // criNamespace is where CRI servers that are containerds have their images.
@@ -45,7 +47,7 @@ const (
 )
 
 // runPods is Run for pods.
-func runPods(ctx context.Context, o Options) (*Result, error) {
+func runPods(ctx context.Context, o Options, while func(context.Context) error) (*Result, error) {
 	o.Address = strings.TrimPrefix(o.Address, "unix://")
 	daemon, err := footprint.DaemonOf(o.Address)
 	if err != nil {
@@ -55,23 +57,32 @@ func runPods(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	result, err := c.lives(ctx, o, daemon)
+	result, err := c.lives(ctx, o, while, daemon)
 	return result, errors.Join(err, c.close(ctx))
 }
 
-func (c *podClient) lives(ctx context.Context, o Options, daemon int) (*Result, error) {
+func (c *podClient) lives(ctx context.Context, o Options, while func(context.Context) error, daemon int) (*Result, error) {
 	version, err := c.runtime.Version(ctx, &cri.VersionRequest{})
 	if err != nil {
 		return nil, failed("ask for the version", err)
 	}
-	r := &run{pods: c, options: o, daemon: daemon, result: &Result{
+	r := &run{pods: c, options: o, while: while, daemon: daemon, result: &Result{
 		Address:       o.Address,
 		DaemonVersion: version.RuntimeVersion,
 		Runtime:       version.RuntimeName,
 		Concurrency:   o.Concurrency,
 		Network:       o.Network,
 	}}
-	err = r.lives(ctx, (*worker).podLife)
+	switch {
+	case o.Hold > 0:
+		err = r.hold(ctx, raisePod)
+	case o.Stop > 0:
+		err = r.stop(ctx)
+	case o.Probe > 0:
+		err = r.probe(ctx)
+	default:
+		err = r.lives(ctx, (*worker).podLife)
+	}
 	r.result.Interrupted = ctx.Err() != nil
 	return r.result, err
 }
@@ -92,8 +103,8 @@ func openPods(ctx context.Context, o Options) (*podClient, error) {
 	return c, nil
 }
 
-func (c *podClient) prepare(ctx context.Context, o Options) (err error) {
-	if c.logs, err = os.MkdirTemp("", "sardine-stress-"); err != nil {
+func (c *podClient) prepare(ctx context.Context, o Options) error {
+	if err := c.makeDir(); err != nil {
 		return err
 	}
 	if o.Image == "" {
@@ -141,7 +152,7 @@ func (c *podClient) close(ctx context.Context) error {
 	if c.tiny != nil {
 		errs = append(errs, c.tiny.Close(ctx))
 	}
-	return errors.Join(append(errs, c.conn.Close(), os.RemoveAll(c.logs))...)
+	return errors.Join(append(errs, c.conn.Close(), os.RemoveAll(c.dir))...)
 }
 
 func (c *podClient) removePods(ctx context.Context) error {

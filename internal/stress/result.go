@@ -35,6 +35,8 @@ type Result struct {
 
 	Phases []PhaseResult `json:"phases,omitempty"`
 	Hold   *HoldResult   `json:"hold,omitempty"`
+	Stop   *StopResult   `json:"stop,omitempty"`
+	Probe  *ProbeResult  `json:"probe,omitempty"`
 }
 
 // PhaseResult is the distribution of one phase.
@@ -55,6 +57,11 @@ func (r *Result) setTimes(times *recorder, elapsed time.Duration) {
 	r.Seconds = milliseconds(elapsed) / 1000
 	r.Containers = len(times[Total])
 	r.Rate = rate(r.Containers, elapsed)
+	r.addTimes(times, elapsed)
+}
+
+// addTimes adds the phases that happened.
+func (r *Result) addTimes(times *recorder, elapsed time.Duration) {
 	for p := range phases {
 		if len(times[p]) > 0 {
 			r.Phases = append(r.Phases, PhaseResult{Name: p.String(), Distribution: distribution(times[p], elapsed)})
@@ -69,8 +76,8 @@ type ErrorKind struct {
 	Count int    `json:"count"`
 }
 
-// givenID is an id that a CRI server chose.
-var givenID = regexp.MustCompile(`\b[0-9a-f]{64}\b`)
+// givenID is an id that a CRI server chose, of a pod, a container or an exec.
+var givenID = regexp.MustCompile(`\b([0-9a-f]{64}|[A-Z2-7]{26})\b`)
 
 // maxErrorKinds is how many different errors a result quotes: the first ones.
 const maxErrorKinds = 5

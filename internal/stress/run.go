@@ -18,12 +18,17 @@ import (
 // cancelled: then the containers under way are finished and the result says
 // that it was interrupted. Errors of single containers are counted in the
 // result; the error returned is about the run as a whole.
-func Run(ctx context.Context, o Options) (*Result, error) {
+func Run(ctx context.Context, o Options) (*Result, error) { return RunWhile(ctx, o, nil) }
+
+// RunWhile is Run that calls while, which may be nil, when all that are to be
+// held (Options.Hold) are up and were measured, before they are removed. It may
+// replace the daemon.
+func RunWhile(ctx context.Context, o Options, while func(context.Context) error) (*Result, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	if o.CRI {
-		return runPods(ctx, o)
+		return runPods(ctx, o, while)
 	}
 	s, err := session.Open(ctx, session.Where{
 		Address:     o.Address,
@@ -34,16 +39,16 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	result, err := runIn(ctx, s, o)
+	result, err := runIn(ctx, s, o, while)
 	return result, errors.Join(err, s.Close(ctx))
 }
 
-func runIn(ctx context.Context, s *session.Session, o Options) (*Result, error) {
+func runIn(ctx context.Context, s *session.Session, o Options, while func(context.Context) error) (*Result, error) {
 	daemon, err := footprint.DaemonOf(o.Address)
 	if err != nil {
 		return nil, err
 	}
-	r := &run{session: s, options: o, daemon: daemon, result: &Result{
+	r := &run{session: s, options: o, while: while, daemon: daemon, result: &Result{
 		Address:       o.Address,
 		DaemonVersion: s.Version.Version,
 		Runtime:       o.Runtime,
@@ -52,7 +57,7 @@ func runIn(ctx context.Context, s *session.Session, o Options) (*Result, error) 
 		Library:       o.Library,
 	}}
 	if o.Hold > 0 {
-		err = r.hold(ctx)
+		err = r.hold(ctx, raiseBox)
 	} else {
 		err = r.lives(ctx, (*worker).life)
 	}
@@ -65,7 +70,8 @@ type run struct {
 	session *session.Session // nil where pods live
 	pods    *podClient       // nil where containers do
 	options Options
-	daemon  int // process id
+	while   func(context.Context) error // see RunWhile
+	daemon  int                         // process id
 
 	mu     sync.Mutex // guards the fields below
 	taken  int        // containers begun, against options.Count
@@ -134,6 +140,13 @@ func (r *run) take(limit int) bool {
 	}
 	r.taken++
 	return true
+}
+
+// failing says that the run has seen too many errors to go on.
+func (r *run) failing() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.result.Errors >= r.options.MaxErrors
 }
 
 func (r *run) count(id string, err error) {

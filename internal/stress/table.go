@@ -14,14 +14,22 @@ func (r *Result) WriteTable(w io.Writer) {
 		noun, where = "pod", "network "+r.Network
 	}
 	fmt.Fprintf(w, "%s at %s (version %s), %s\n", r.Runtime, r.Address, r.DaemonVersion, where)
-	fmt.Fprintf(w, "%s, %d %ss in %.1f s: %.1f per second\n", plural(r.Concurrency, "worker"), r.Containers, noun, r.Seconds, r.Rate)
+	if r.Seconds > 0 {
+		fmt.Fprintf(w, "%s, %d %ss in %.1f s: %.1f per second\n", plural(r.Concurrency, "worker"), r.Containers, noun, r.Seconds, r.Rate)
+	}
 	if r.Containers > 0 {
 		fmt.Fprintf(w, "CPU per %s: daemon %.2f ms, this client %.2f ms\n", noun, r.DaemonCPU, r.ClientCPU)
 	}
 	fmt.Fprintln(w)
 	r.writePhases(w)
 	if r.Hold != nil {
-		r.Hold.writeTable(w)
+		r.Hold.writeTable(w, noun)
+	}
+	if r.Stop != nil {
+		r.Stop.writeTable(w, r.Concurrency)
+	}
+	if r.Probe != nil {
+		r.Probe.writeTable(w, r.Concurrency)
 	}
 	r.writeErrors(w)
 }

@@ -97,7 +97,7 @@ func rise(ctx context.Context, b box, args []string, times *recorder, watch *sto
 func (w *worker) execs(ctx context.Context, b box, times *recorder) error {
 	for i := range w.run.options.Execs {
 		began := time.Now()
-		if err := b.exec(ctx, fmt.Sprintf("exec-%d", i), []string{"true"}); err != nil {
+		if err := b.exec(ctx, fmt.Sprintf("exec-%d", i), w.run.options.command()); err != nil {
 			return named("exec", err)
 		}
 		times.add(Exec, time.Since(began))

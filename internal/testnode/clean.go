@@ -9,12 +9,9 @@ import (
 	"time"
 )
 
-// patience is how long a node may take to become clean: processes are reaped
-// and cgroups removed a little after the call that asked for it returns.
-const patience = 5 * time.Second
-
 // CheckClean takes a snapshot now, and fails the test at its end if the node
-// is not the same again within five seconds. Call it before anything whose
+// does not become the same again: processes are reaped and cgroups removed
+// a little after the call that asked for it returns. Call it before anything whose
 // cleanup the check must see done: t.Cleanup runs the last registered first.
 func CheckClean(t testing.TB, opts Options) {
 	t.Helper()
@@ -23,7 +20,7 @@ func CheckClean(t testing.TB, opts Options) {
 		t.Fatalf("snapshot of the node: %v", err)
 	}
 	t.Cleanup(func() {
-		leaks, err := WaitClean(before, patience)
+		leaks, err := WaitClean(before)
 		if err != nil {
 			t.Errorf("snapshot of the node: %v", err)
 		}
@@ -34,9 +31,9 @@ func CheckClean(t testing.TB, opts Options) {
 }
 
 // WaitClean compares the node with an earlier snapshot until nothing is left
-// over or the time is up, and returns what is left over then.
-func WaitClean(before *Snapshot, patience time.Duration) ([]Leak, error) {
-	deadline := time.Now().Add(patience)
+// over or Patience is, and returns what is left over then.
+func WaitClean(before *Snapshot) ([]Leak, error) {
+	deadline := time.Now().Add(Patience)
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		after, err := Take(before.opts)
 		if err != nil {

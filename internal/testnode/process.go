@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/sardine-run/sardine/internal/kernel"
 )
 
 // processID is a pid that no later process can be mistaken for.
@@ -29,6 +31,18 @@ type process struct {
 
 // kernelThreads is the pid of kthreadd, the parent of every kernel thread.
 const kernelThreads = 2
+
+// Alive tells whether a process has a thread left. A zombie has none, and long stays one where init is slow to reap; a first thread
+// that is one says nothing.
+func Alive(pid int) bool {
+	pidfd, err := kernel.PidfdOpen(pid)
+	if err != nil {
+		return false
+	}
+	defer kernel.Close(pidfd)
+	ended, err := kernel.Readable(pidfd)
+	return err == nil && !ended
+}
 
 // pidDirs returns the pids in /proc.
 func pidDirs() ([]int, error) {

@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,7 +31,7 @@ func leaksOf(t *testing.T, opts Options, leak func() (undo func())) []Leak {
 		t.Fatal(err)
 	}
 	undo()
-	left, err := WaitClean(before, patience)
+	left, err := WaitClean(before)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,6 +61,7 @@ func TestProcess(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
+		awaitCommand(t, strconv.Itoa(cmd.Process.Pid), "sleep")
 		return func() { cmd.Process.Kill(); cmd.Wait() }
 	})
 	// os/exec holds a pidfd where the kernel has them.
@@ -85,6 +86,7 @@ func TestOrphanByDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 		ours := strings.TrimSpace(string(out))
+		awaitCommand(t, ours, "tail")
 		return func() { exec.Command("kill", "-9", foreign, ours).Run() }
 	})
 	wantKinds(t, leaks, "process")
@@ -300,14 +302,12 @@ func TestMountNamespaces(t *testing.T) {
 	}
 }
 
-// awaitCommand waits until a process has executed a program.
+// awaitCommand waits until a process has executed a program and its arguments are there. The kernel takes the old ones away first, then closes
+// the descriptors that end with it, which is when os/exec takes a process for started, and tells the new ones last.
 func awaitCommand(t *testing.T, pid, name string) {
 	t.Helper()
-	for range 1000 {
-		if comm, _ := os.ReadFile("/proc/" + pid + "/comm"); strings.TrimSpace(string(comm)) == name {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Fatalf("process %s never became %s", pid, name)
+	Eventually(t, "process "+pid+" is "+name, func() bool {
+		args, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+		return strings.HasPrefix(string(args), name+"\x00")
+	})
 }

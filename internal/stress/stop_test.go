@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/grpc"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// oneProcess answers the status of any container with one process id.
+type oneProcess struct {
+	cri.RuntimeServiceClient
+	pid int
+}
+
+func (o oneProcess) ContainerStatus(context.Context, *cri.ContainerStatusRequest, ...grpc.CallOption) (*cri.ContainerStatusResponse, error) {
+	return &cri.ContainerStatusResponse{Info: map[string]string{"info": fmt.Sprintf(`{"pid":%d}`, o.pid)}}, nil
+}
+
+// podOf is a pod whose program is a process of this test.
+func podOf(pid int) *pod {
+	return &pod{
+		client: &podClient{runtime: oneProcess{pid: pid}, image: "localhost/deaf:1"},
+		config: &cri.PodSandboxConfig{Metadata: &cri.PodSandboxMetadata{Name: "p"}},
+	}
+}
+
+func TestStopAwaitsTheHandlerOfSIGTERM(t *testing.T) {
+	// The Go runtime of this process has one; sh gets one in a moment.
+	late := exec.Command("sh", "-c", "sleep 0.2; trap 'exit 0' TERM; while :; do sleep 0.05; done")
+	if err := late.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = late.Process.Kill(); _ = late.Wait() }()
+	if err := awaitHandlers(t.Context(), []*pod{podOf(os.Getpid()), podOf(late.Process.Pid)}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStopRefusesAProgramWithoutHandler(t *testing.T) {
+	deaf := exec.Command("sleep", "100")
+	if err := deaf.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err := podOf(deaf.Process.Pid).awaitHandler(ctx)
+	if !errors.Is(err, errdefs.ErrFailedPrecondition) || !strings.Contains(err.Error(), "localhost/deaf:1 does not handle SIGTERM") {
+		t.Errorf("got %v", err)
+	}
+	if err := awaitHandlers(ctx, []*pod{podOf(deaf.Process.Pid)}); err != nil {
+		t.Errorf("interrupted: %v", err)
+	}
+	_ = deaf.Process.Kill()
+	_ = deaf.Wait()
+	if err := podOf(deaf.Process.Pid).awaitHandler(t.Context()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of a process that has ended: %v", err)
+	}
+}
