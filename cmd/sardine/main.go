@@ -32,8 +32,11 @@ func command() *cli.Command {
 		Version: version.Version,
 		Commands: []*cli.Command{
 			demoCommand(),
+			demoServeCommand(),
 			doctorCommand(),
+			networkCommand(),
 			stressCommand(),
+			topCommand(),
 		},
 	}
 }

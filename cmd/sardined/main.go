@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 
+	"github.com/sardine-run/sardine/internal/fdstore"
 	"github.com/sardine-run/sardine/internal/server"
 )
 
@@ -24,6 +25,7 @@ func init() {
 }
 
 func main() {
+	fdstore.Protect()
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "sardined:", err)
 		os.Exit(1)

@@ -8,6 +8,8 @@
 //
 // argv: name, [descriptor, CLONE_NEW* flags to join]. With the last two, setns is
 // called; its result is left for Go in joinError.
+//
+// Two things are for the runtime's start only, and undone by restore.
 TEXT sardine_entry(SB),NOSPLIT|NOFRAME,$0
 	// Nobody in a joined pid namespace may look into this process:
 	// prctl(PR_SET_DUMPABLE, 0).
@@ -17,6 +19,32 @@ TEXT sardine_entry(SB),NOSPLIT|NOFRAME,$0
 	SYSCALL
 	MOVL $1, ·entered(SB)
 
+	// prctl(PR_SET_TIMERSLACK, 10 ms)
+	MOVQ $157, AX
+	MOVQ $29, DI
+	MOVQ $10000000, SI
+	SYSCALL
+
+	// No descriptor can be opened: prlimit64(0, RLIMIT_NOFILE, ...)
+	MOVQ $302, AX
+	XORQ DI, DI
+	MOVQ $7, SI
+	XORQ DX, DX
+	LEAQ ·files(SB), R10
+	SYSCALL
+	TESTQ AX, AX
+	JNE  join
+	MOVQ ·files+8(SB), R8
+	MOVQ R8, ·none+8(SB) // the hard limit stays
+	MOVQ $302, AX
+	LEAQ ·none(SB), DX
+	XORQ R10, R10
+	SYSCALL
+	TESTQ AX, AX
+	JNE  join
+	MOVL $1, ·limited(SB)
+
+join:
 	MOVQ 0(SP), AX // argc
 	CMPQ AX, $3
 	JNE  runtime
@@ -55,6 +83,24 @@ TEXT sardine_entry(SB),NOSPLIT|NOFRAME,$0
 
 runtime:
 	JMP _rt0_amd64_linux(SB)
+
+// func restore()
+TEXT ·restore(SB),NOSPLIT|NOFRAME,$0
+	// prctl(PR_SET_TIMERSLACK, default)
+	MOVQ $157, AX
+	MOVQ $29, DI
+	XORQ SI, SI
+	SYSCALL
+	CMPL ·limited(SB), $0
+	JEQ  restored
+	MOVQ $302, AX // prlimit64(0, RLIMIT_NOFILE, files)
+	XORQ DI, DI
+	MOVQ $7, SI
+	LEAQ ·files(SB), DX
+	XORQ R10, R10
+	SYSCALL
+restored:
+	RET
 
 // decimal reads the digits at R8 into R9.
 TEXT decimal<>(SB),NOSPLIT|NOFRAME,$0

@@ -12,6 +12,30 @@ TEXT sardine_entry(SB),NOSPLIT|NOFRAME,$0
 	MOVD $1, R0
 	MOVW R0, ·entered(SB)
 
+	MOVD $167, R8 // prctl(PR_SET_TIMERSLACK, 10 ms)
+	MOVD $29, R0
+	MOVD $10000000, R1
+	SVC
+
+	MOVD $261, R8 // prlimit64(0, RLIMIT_NOFILE, ...)
+	MOVD $0, R0
+	MOVD $7, R1
+	MOVD $0, R2
+	MOVD $·files(SB), R3
+	SVC
+	CBNZ R0, join
+	MOVD ·files+8(SB), R4
+	MOVD R4, ·none+8(SB) // the hard limit stays
+	MOVD $0, R0
+	MOVD $7, R1
+	MOVD $·none(SB), R2
+	MOVD $0, R3
+	SVC
+	CBNZ R0, join
+	MOVD $1, R0
+	MOVW R0, ·limited(SB)
+
+join:
 	MOVD 0(RSP), R0 // argc
 	CMP  $3, R0
 	BNE  runtime
@@ -46,6 +70,23 @@ TEXT sardine_entry(SB),NOSPLIT|NOFRAME,$0
 
 runtime:
 	B _rt0_arm64_linux(SB)
+
+// func restore()
+TEXT ·restore(SB),NOSPLIT|NOFRAME,$0
+	MOVD $167, R8 // prctl(PR_SET_TIMERSLACK, default)
+	MOVD $29, R0
+	MOVD $0, R1
+	SVC
+	MOVW ·limited(SB), R0
+	CBZ  R0, restored
+	MOVD $261, R8 // prlimit64(0, RLIMIT_NOFILE, files)
+	MOVD $0, R0
+	MOVD $7, R1
+	MOVD $·files(SB), R2
+	MOVD $0, R3
+	SVC
+restored:
+	RET
 
 // decimal reads the digits at R2 into R3.
 TEXT decimal<>(SB),NOSPLIT|NOFRAME,$0
