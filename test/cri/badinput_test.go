@@ -132,7 +132,7 @@ func hasID(list []string, id string) bool {
 }
 
 // call makes a call by its name and returns the code of its answer. Streams are
-// read to their end, or for a moment if they have none.
+// read to their end; the one that has none for a moment.
 func (n *Node) call(rpc string, request proto.Message) (codes.Code, error) {
 	ctx, cancel := n.context()
 	defer cancel()
@@ -141,8 +141,11 @@ func (n *Node) call(rpc string, request proto.Message) (codes.Code, error) {
 		err := n.conn.Invoke(ctx, path, request, &emptypb.Empty{})
 		return status.Code(err), err
 	}
-	ctx, stop := context.WithTimeout(ctx, streamPatience)
-	defer stop()
+	if rpc == endless {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, endlessTime)
+		defer stop()
+	}
 	stream, err := n.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, path)
 	if err == nil {
 		err = errors.Join(stream.SendMsg(request), stream.CloseSend())
@@ -156,8 +159,11 @@ func (n *Node) call(rpc string, request proto.Message) (codes.Code, error) {
 	return status.Code(err), err
 }
 
-// streamPatience is how long a stream without an end is read.
-const streamPatience = 500 * time.Millisecond
+// endless is the stream without an end, which is read for endlessTime.
+const (
+	endless     = "GetContainerEvents"
+	endlessTime = 500 * time.Millisecond
+)
 
 var services = []*grpc.ServiceDesc{&runtime.RuntimeService_ServiceDesc, &runtime.ImageService_ServiceDesc}
 

@@ -199,6 +199,8 @@ func (n *Node) forwardsPorts() {
 	n.t.Helper()
 	pod := n.RunPod()
 	pod.Run("web", "", func(c *runtime.ContainerConfig) { c.Image.Image, c.Command = Nginx, nil })
+	// crictl ends with the first connection that is refused.
+	n.Eventually("the web server answers", func() bool { return n.fetch("http://"+n.addressOf(pod)) == nil })
 	ctx, cancel := context.WithCancel(n.t.Context())
 	defer cancel()
 	wait, err := n.Place.Start(n.CrictlCommand(ctx, "port-forward", pod.ID, "18080:80"))

@@ -30,6 +30,10 @@ const (
 	Nginx = "registry.k8s.io/e2e-test-images/nginx:1.14-2"
 	// Payload has the tests' own program, and a volume.
 	Payload = "registry.test/payload:1"
+	// Server has the servers that probes ask.
+	Server = "registry.test/server:1"
+	// OwnProbe has a program of its own called sardine-probe.
+	OwnProbe = "registry.test/own-probe:1"
 	// Private is Busybox behind a password.
 	Private = privateHost + "/e2e-test-images/busybox:1.29-2"
 	// byDigest is the path of the image that critest knows by its digest only.
@@ -40,20 +44,25 @@ const (
 type image struct {
 	names  []string
 	config v1.Config
-	files  func() ([]e2e.File, error)
+	layers []layer
 }
+
+// layer makes a layer of an image.
+type layer func() (v1.Layer, error)
 
 // images are those that critest pulls, with the properties its tests look for
 // (pkg/validate and images in its sources), and the tests' own.
 var images = append([]image{
-	{names: []string{"e2e-test-images/busybox:1.29-2"}, config: shell, files: busyboxFiles},
-	{names: []string{"e2e-test-images/nginx:1.14-2"}, config: program80("nginx"), files: with("nginx", 0o755)},
-	{names: []string{"e2e-test-images/httpd:2.4.39-4"}, config: program80("httpd"), files: with("httpd", 0o755)},
-	{names: []string{"e2e-test-images/nonewprivs:1.3"}, config: v1.Config{Entrypoint: []string{"/bin/nnp"}}, files: with("nnp", 0o4755)},
-	{names: []string{staging("hostnet-nginx-" + runtime.GOARCH)}, config: v1.Config{Entrypoint: []string{"/bin/nginx", "12003"}}, files: with("nginx", 0o755)},
-	{names: []string{"pause:3.9"}, config: v1.Config{Entrypoint: []string{"/pause"}}, files: pauseFiles("3.9")},
-	{names: []string{"pause:3.10.2"}, config: v1.Config{Entrypoint: []string{"/pause"}}, files: pauseFiles("3.10.2")},
-	{names: []string{"payload:1"}, config: v1.Config{Entrypoint: []string{"/bin/payload"}, Volumes: map[string]struct{}{"/volume": {}}}, files: busyboxFiles},
+	{names: []string{"e2e-test-images/busybox:1.29-2"}, config: shell, layers: onBusybox},
+	{names: []string{"e2e-test-images/nginx:1.14-2"}, config: program80("nginx"), layers: with("nginx", 0o755)},
+	{names: []string{"e2e-test-images/httpd:2.4.39-4"}, config: program80("httpd"), layers: with("httpd", 0o755)},
+	{names: []string{"e2e-test-images/nonewprivs:1.3"}, config: v1.Config{Entrypoint: []string{"/bin/nnp"}}, layers: with("nnp", 0o4755)},
+	{names: []string{staging("hostnet-nginx-" + runtime.GOARCH)}, config: v1.Config{Entrypoint: []string{"/bin/nginx", "12003"}}, layers: with("nginx", 0o755)},
+	{names: []string{"pause:3.9"}, config: v1.Config{Entrypoint: []string{"/pause"}}, layers: pause("3.9")},
+	{names: []string{"pause:3.10.2"}, config: v1.Config{Entrypoint: []string{"/pause"}}, layers: pause("3.10.2")},
+	{names: []string{"payload:1"}, config: v1.Config{Entrypoint: []string{"/bin/payload"}, Volumes: map[string]struct{}{"/volume": {}}}, layers: onBusybox},
+	{names: []string{"server:1"}, config: shell, layers: with("testserver", 0o755)},
+	{names: []string{"own-probe:1"}, config: shell, layers: with("sardine-probe", 0o755)},
 }, stagingImages()...)
 
 // shell is the configuration of busybox' image.
@@ -77,28 +86,27 @@ func stagingImages() []image {
 		for i := range names {
 			names[i] = staging(names[i])
 		}
-		list = append(list, image{names: names, config: shell, files: marked(mark)})
+		list = append(list, image{names: names, config: shell, layers: marked(mark)})
 	}
 	for name, user := range map[string]string{
 		"uid": "1002", "username": "www-data", "uid-group": "1003:1004", "username-group": "www-data:1004",
 	} {
-		list = append(list, image{names: []string{staging("test-image-user-" + name)}, config: as(user), files: busyboxFiles})
+		list = append(list, image{names: []string{staging("test-image-user-" + name)}, config: as(user), layers: onBusybox})
 	}
-	return append(list, image{names: []string{staging("test-image-predefined-group")}, config: as("1000"), files: busyboxFiles})
+	return append(list, image{names: []string{staging("test-image-predefined-group")}, config: as("1000"), layers: onBusybox})
 }
 
 func as(user string) v1.Config { return v1.Config{Cmd: []string{"sh"}, User: user} }
 
 func (i *image) build() (v1.Image, error) {
-	files, err := i.files()
-	if err != nil {
-		return nil, err
+	layers := make([]v1.Layer, len(i.layers))
+	for at, made := range i.layers {
+		var err error
+		if layers[at], err = made(); err != nil {
+			return nil, err
+		}
 	}
-	layer, err := e2e.NewLayer(files...)
-	if err != nil {
-		return nil, err
-	}
-	img, err := mutate.AppendLayers(empty.Image, layer)
+	img, err := mutate.AppendLayers(empty.Image, layers...)
 	if err != nil {
 		return nil, err
 	}
@@ -193,34 +201,54 @@ func readPayload() ([]byte, error) {
 	return os.ReadFile(filepath.Join(e2e.BinDir(), "tools", "payload"))
 }
 
-// with adds the payload under a name, with a mode.
-func with(name string, mode int64) func() ([]e2e.File, error) {
-	return func() ([]e2e.File, error) {
-		files, err := busyboxFiles()
+// onBusybox is the layer that most images have below, made once.
+var onBusybox = []layer{sync.OnceValues(func() (v1.Layer, error) {
+	files, err := busyboxFiles()
+	if err != nil {
+		return nil, err
+	}
+	return e2e.NewLayer(files...)
+})}
+
+// above is a layer of its own on it.
+func above(files func() ([]e2e.File, error)) []layer {
+	return append(onBusybox[:1:1], alone(files)...)
+}
+
+func alone(files func() ([]e2e.File, error)) []layer {
+	return []layer{func() (v1.Layer, error) {
+		list, err := files()
 		if err != nil {
 			return nil, err
 		}
-		payload, err := readPayload()
-		program := e2e.Regular("bin/"+name, payload)
+		return e2e.NewLayer(list...)
+	}}
+}
+
+// with adds the payload under a name, or another of the tests' programs by its own, with a mode.
+func with(name string, mode int64) []layer {
+	return above(func() ([]e2e.File, error) {
+		content, err := readPayload()
+		if name == "testserver" {
+			content, err = os.ReadFile(filepath.Join(e2e.BinDir(), "tools", name))
+		}
+		program := e2e.Regular("bin/"+name, content)
 		program.Mode = mode
-		return append(files[:len(files):len(files)], program), err
-	}
+		return []e2e.File{program}, err
+	})
 }
 
 // marked adds an empty file.
-func marked(name string) func() ([]e2e.File, error) {
-	return func() ([]e2e.File, error) {
-		files, err := busyboxFiles()
-		return append(files[:len(files):len(files)], text(name, "")), err
-	}
+func marked(name string) []layer {
+	return above(func() ([]e2e.File, error) { return []e2e.File{text(name, "")}, nil })
 }
 
-// pauseFiles are what runtimes with a pause container want.
-func pauseFiles(version string) func() ([]e2e.File, error) {
-	return func() ([]e2e.File, error) {
+// pause is what runtimes with a pause container want.
+func pause(version string) []layer {
+	return alone(func() ([]e2e.File, error) {
 		payload, err := readPayload()
 		return []e2e.File{e2e.Regular("pause", payload), text("version", version)}, err
-	}
+	})
 }
 
 func text(path, content string) e2e.File {

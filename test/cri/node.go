@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,7 +34,7 @@ type Node struct {
 	conn      *grpc.ClientConn
 	addresses string // directory with a file per address in use
 	t         testing.TB
-	pods      int // made so far, to name them
+	pods      *atomic.Int64 // made so far, to name them
 }
 
 // program is the daemon under test.
@@ -65,7 +66,7 @@ func StartNode(t testing.TB, options ...e2e.Option) *Node {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	n := &Node{Place: e2e.NewPlace(t), Logs: filepath.Join(dir, "logs"), t: t}
+	n := &Node{Place: e2e.NewPlace(t), Logs: filepath.Join(dir, "logs"), t: t, pods: &atomic.Int64{}}
 	n.makeDirectories(dir)
 	n.writeNetwork(dir)
 	n.serveImages(dir)
@@ -142,18 +143,14 @@ func (n *Node) connect() {
 // Endpoint is the CRI socket as clients want it.
 func (n *Node) Endpoint() string { return "unix://" + n.Address }
 
-const (
-	// readyPatience bounds waiting for the network plugin to be found.
-	readyPatience = 30 * time.Second
-	// callPatience bounds every call of these tests.
-	callPatience = 2 * time.Minute
-)
+// callPatience bounds every call of these tests.
+const callPatience = 2 * time.Minute
 
 // waitReady waits until the runtime and its network are ready, and CRI answers
 // at all after a start.
 func (n *Node) waitReady() {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), readyPatience)
+	ctx, cancel := context.WithTimeout(n.t.Context(), testnode.Patience)
 	defer cancel()
 	var missing string
 	for ctx.Err() == nil {
@@ -163,7 +160,7 @@ func (n *Node) waitReady() {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	n.t.Fatalf("not ready within %v: %s", readyPatience, missing)
+	n.t.Fatalf("not ready within %v: %s", testnode.Patience, missing)
 }
 
 func notReady(status *runtime.StatusResponse, err error) string {
@@ -179,6 +176,13 @@ func notReady(status *runtime.StatusResponse, err error) string {
 		}
 	}
 	return ""
+}
+
+// In is the node for a subtest: what fails through it fails the subtest.
+func (n *Node) In(t testing.TB) *Node {
+	sub := *n
+	sub.t = t
+	return &sub
 }
 
 // Restarted waits for the CRI server of a daemon that was started again.

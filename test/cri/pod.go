@@ -8,9 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // Pod is a sandbox that a test made.
@@ -28,8 +29,7 @@ func (n *Node) context() (context.Context, context.CancelFunc) {
 // PodConfig is a pod on the bridge network that no other pod is like.
 func (n *Node) PodConfig(change ...func(*runtime.PodSandboxConfig)) *runtime.PodSandboxConfig {
 	n.t.Helper()
-	n.pods++
-	name := fmt.Sprintf("pod-%d", n.pods)
+	name := fmt.Sprintf("pod-%d", n.pods.Add(1))
 	config := &runtime.PodSandboxConfig{
 		Metadata:     &runtime.PodSandboxMetadata{Name: name, Namespace: "tests", Uid: n.Namespace + "-" + name},
 		LogDirectory: filepath.Join(n.Logs, name),
@@ -50,6 +50,22 @@ func (n *Node) PodConfig(change ...func(*runtime.PodSandboxConfig)) *runtime.Pod
 // HostNetwork puts a pod in the node's network.
 func HostNetwork(c *runtime.PodSandboxConfig) {
 	c.Linux.SecurityContext.NamespaceOptions.Network = runtime.NamespaceMode_NODE
+}
+
+// SharedPID has the containers of a pod share a pid namespace.
+func SharedPID(c *runtime.PodSandboxConfig) {
+	c.Linux.SecurityContext.NamespaceOptions.Pid = runtime.NamespaceMode_POD
+}
+
+// UserNamespace gives a pod users of its own.
+func UserNamespace(c *runtime.PodSandboxConfig) {
+	ids := []*runtime.IDMapping{{HostId: 1 << 20, Length: 1 << 16}}
+	c.Linux.SecurityContext.NamespaceOptions.UsernsOptions = &runtime.UserNamespace{Mode: runtime.NamespaceMode_POD, Uids: ids, Gids: ids}
+}
+
+// likePod gives a container the namespaces of its pod, as the kubelet does.
+func (p *Pod) likePod(c *runtime.ContainerConfig) {
+	c.Linux.SecurityContext = &runtime.LinuxContainerSecurityContext{NamespaceOptions: p.Config.Linux.SecurityContext.NamespaceOptions}
 }
 
 // RunPod runs a pod like PodConfig's. It goes with the node if not before.
@@ -185,18 +201,10 @@ func (n *Node) WaitExited(id string) *runtime.ContainerStatus {
 	return status
 }
 
-// patience bounds waiting for what happens by itself.
-const patience = 20 * time.Second
-
 // Eventually waits for something to become true.
 func (n *Node) Eventually(what string, holds func() bool) {
 	n.t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if holds() {
-			return
-		}
-	}
-	n.t.Fatalf("not within %v: %s", patience, what)
+	testnode.Eventually(n.t, what, holds)
 }
 
 // Log returns what a container of a pod has logged, "" while there is no file.

@@ -9,14 +9,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // sardined runs the daemon's command line to its end. A test must not make it
 // serve: without a root and a state directory it takes the node's.
 func sardined(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testnode.Patience)
 	defer cancel()
 	var out, errs strings.Builder
 	cmd := exec.CommandContext(ctx, Program(t, "sardined"), args...)
@@ -143,6 +144,9 @@ startup_delay = "5s"
 	}
 }
 
+// unpinned keeps a daemon that gets as far as its recorder of exits from leaving that on the node's bpffs, for the next daemon.
+const unpinned = "[plugins.'io.containerd.runtime.v2.task'.sardine]\nbpf_dir = 'none'\n"
+
 func TestConfigErrors(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -152,8 +156,8 @@ func TestConfigErrors(t *testing.T) {
 		{"not TOML", "version = 4\n[plugins\n", "failed to unmarshal TOML"},
 		{"newer", "version = 99\n", "99"},
 		{"root is state", "version = 4\nroot = '/tmp/e2e-same'\nstate = '/tmp/e2e-same'\n", "root and state must be different"},
-		{"unknown required plugin", "version = 4\nroot = '%[1]s/r'\nstate = '%[1]s/s'\nrequired_plugins = ['io.example.v1.none']\n", "io.example.v1.none"},
-		{"plugin setting of the wrong type", "version = 4\nroot = '%[1]s/r'\nstate = '%[1]s/s'\n[plugins.'io.containerd.gc.v1.scheduler']\npause_threshold = 'much'\n", "io.containerd.gc.v1.scheduler"},
+		{"unknown required plugin", "version = 4\nroot = '%[1]s/r'\nstate = '%[1]s/s'\nrequired_plugins = ['io.example.v1.none']\n" + unpinned, "io.example.v1.none"},
+		{"plugin setting of the wrong type", "version = 4\nroot = '%[1]s/r'\nstate = '%[1]s/s'\n[plugins.'io.containerd.gc.v1.scheduler']\npause_threshold = 'much'\n" + unpinned, "io.containerd.gc.v1.scheduler"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			toml := strings.ReplaceAll(test.toml, "%[1]s", t.TempDir())

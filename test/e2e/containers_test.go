@@ -3,12 +3,17 @@
 package e2e
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/oci"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // startTask runs a container in the background and returns its id. It is
@@ -47,16 +52,13 @@ func contains(text, word string) bool {
 	return false
 }
 
-// eventually waits for a condition that comes true a little after its cause.
-func eventually(t *testing.T, what string, condition func() bool) {
+// trapIsSet waits until a container has made /tmp/ready.
+func trapIsSet(t *testing.T, d *Daemon, id string) {
 	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
-	for !condition() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain until %s", what)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	testnode.Eventually(t, "the trap is set", func() bool {
+		_, err := d.Ctr(d.ExecArgs("--exec-id", "ready", id, "test", "-e", "/tmp/ready")...)
+		return err == nil
+	})
 }
 
 // status returns a task's line of "ctr tasks ls", without the id: pid and status.
@@ -143,32 +145,38 @@ func TestRunExitCode(t *testing.T) {
 }
 
 func TestRunInput(t *testing.T) {
+	// Not by ctr run, which reads no more of the output once it knows of the end.
 	d := StartDaemon(t)
-	ref := d.ImportBusybox()
+	client, creator := newTalker(d)
+	task := newTask(t, d, newContainer(t, d, d.ImportBusybox(), "one", oci.WithProcessArgs("cat")), creator)
+	startProcess(t, d, task)
 	input := strings.Repeat("0123456789abcdef", 1<<14) // four pipes full
-	out, err := d.CtrInput(input, d.RunArgs("--rm", ref, "c", "cat")...)
-	if err != nil {
+	if _, err := io.WriteString(client, input); err != nil {
 		t.Fatal(err)
 	}
-	if out != input {
+	client.typed.Close()
+	must(t, task.CloseIO(d.Context(), containerd.WithStdinCloser))
+	if code := waitProcess(t, d, task); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+	client.close(t)
+	if out := client.out.String(); out != input {
 		t.Errorf("%d bytes came back of %d", len(out), len(input))
 	}
+	deleteTask(t, d, task)
 }
 
 func TestDetached(t *testing.T) {
 	EachRuntime(t, func(t *testing.T, runtime string) {
 		d := StartDaemon(t, WithRuntime(runtime))
 		ref := d.ImportBusybox()
-		startTask(t, d, ref, "c", "sh", "-c", "trap 'exit 3' TERM; echo >/tmp/ready; while :; do sleep 0.05; done")
+		startTask(t, d, ref, "c", "sh", "-c", onTerm("exit 3"))
 		if got := status(d, "c"); got != "RUNNING" {
 			t.Fatalf("status %q, want RUNNING", got)
 		}
-		eventually(t, "the trap is set", func() bool {
-			_, err := d.Ctr(d.ExecArgs("--exec-id", "ready", "c", "test", "-e", "/tmp/ready")...)
-			return err == nil
-		})
+		trapIsSet(t, d, "c")
 		d.MustCtr("tasks", "kill", "c")
-		eventually(t, "the task has stopped", func() bool { return status(d, "c") == "STOPPED" })
+		testnode.Eventually(t, "the task has stopped", func() bool { return status(d, "c") == "STOPPED" })
 		if code := exitCode(t, d, "c"); code != 3 {
 			t.Errorf("exit code %d, want the trap's 3", code)
 		}
@@ -183,7 +191,7 @@ func TestKill(t *testing.T) {
 		ref := d.ImportBusybox()
 		startTask(t, d, ref, "c", "sleep", "600")
 		d.MustCtr("tasks", "kill", "--signal", "SIGKILL", "c")
-		eventually(t, "the task has stopped", func() bool { return status(d, "c") == "STOPPED" })
+		testnode.Eventually(t, "the task has stopped", func() bool { return status(d, "c") == "STOPPED" })
 		if code := exitCode(t, d, "c"); code != 128+9 {
 			t.Errorf("exit code %d, want 137", code)
 		}
@@ -241,7 +249,7 @@ func TestProcesses(t *testing.T) {
 	d := StartDaemon(t)
 	ref := d.ImportBusybox()
 	startTask(t, d, ref, "c", "sh", "-c", "sleep 600 & sleep 600 & wait")
-	eventually(t, "three processes run", func() bool {
+	testnode.Eventually(t, "three processes run", func() bool {
 		return strings.Count(d.MustCtr("tasks", "ps", "c"), "\n") == 4 // and a heading
 	})
 }
@@ -370,12 +378,16 @@ func TestForeground(t *testing.T) {
 	// A signal to ctr goes on to the container.
 	d := StartDaemon(t)
 	ref := d.ImportBusybox()
-	cmd := d.CtrCommand(t.Context(), d.RunArgs("--rm", ref, "c", "sh", "-c", "trap 'exit 4' TERM; while :; do sleep 0.05; done")...)
+	cmd := d.CtrCommand(t.Context(), d.RunArgs("--rm", ref, "c", "sh", "-c", "trap 'exit 4' TERM; trap 'echo >/tmp/ready' WINCH; while :; do sleep 0.05; done")...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the task runs", func() bool { return status(d, "c") == "RUNNING" })
-	time.Sleep(200 * time.Millisecond) // the shell needs a moment to set its trap
+	// ctr passes signals on from a moment after the start; until then SIGTERM ends it, and this one does nothing.
+	testnode.Eventually(t, "a signal goes on to the container", func() bool {
+		_ = cmd.Process.Signal(syscall.SIGWINCH)
+		_, err := d.Ctr(d.ExecArgs("--exec-id", "ready", "c", "test", "-e", "/tmp/ready")...)
+		return err == nil
+	})
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

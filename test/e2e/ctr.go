@@ -10,10 +10,9 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-)
 
-// ctrPatience bounds one command.
-const ctrPatience = time.Minute
+	"github.com/sardine-run/sardine/internal/testnode"
+)
 
 // Ctr runs ctr in the daemon's namespace and returns what it printed on its
 // standard output. The error holds what it said on the other one.
@@ -26,7 +25,7 @@ func (d *Daemon) Ctr(args ...string) (string, error) {
 func (d *Daemon) CtrInput(input string, args ...string) (string, error) {
 	d.t.Helper()
 	// Not the test's context, which has ended when its cleanups run.
-	ctx, cancel := context.WithTimeout(context.Background(), ctrPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), testnode.Patience)
 	defer cancel()
 	cmd := d.CtrCommand(ctx, args...)
 	var stdout, stderr bytes.Buffer

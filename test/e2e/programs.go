@@ -21,9 +21,12 @@ func BinDir() string {
 }
 
 // Program returns the absolute path of a program made by "make all tools": one
-// of ours, or a peer's.
+// of ours, or a peer's. One given by its absolute path is taken as it is.
 func Program(t testing.TB, name string) string {
 	t.Helper()
+	if filepath.IsAbs(name) {
+		return name
+	}
 	for _, dir := range []string{BinDir(), filepath.Join(BinDir(), "tools")} {
 		path, err := filepath.Abs(filepath.Join(dir, name))
 		if err != nil {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/containerd/containerd/v2/core/content"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 func TestPlugins(t *testing.T) {
@@ -144,7 +146,7 @@ func TestEvents(t *testing.T) {
 			topics = append(topics, "/tasks/exit", "/tasks/delete")
 		}
 		for _, topic := range topics {
-			eventually(t, "an event "+topic, func() bool { return strings.Contains(log.String(), topic) })
+			testnode.Eventually(t, "an event "+topic, func() bool { return strings.Contains(log.String(), topic) })
 		}
 	})
 }
@@ -152,7 +154,7 @@ func TestEvents(t *testing.T) {
 // subscribed waits until a subscriber that has just been started hears.
 func subscribed(t *testing.T, d *Daemon, log *lockedBuffer) {
 	t.Helper()
-	eventually(t, "events arrive", func() bool {
+	testnode.Eventually(t, "events arrive", func() bool {
 		d.MustCtr("namespaces", "create", "heard")
 		d.MustCtr("namespaces", "rm", "heard")
 		time.Sleep(20 * time.Millisecond)

@@ -19,6 +19,8 @@ import (
 	"github.com/containerd/errdefs/pkg/errgrpc"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 func change(f func(*specs.Spec)) oci.SpecOpts {
@@ -166,9 +168,9 @@ func TestKillAll(t *testing.T) {
 	d := StartDaemon(t)
 	ref := d.ImportBusybox()
 	task := runTask(t, d, ref, "one", oci.WithProcessArgs("sh", "-c", "trap : USR1; sleep 600 & while :; do wait; done"))
-	eventually(t, "there are two processes", func() bool { p, err := task.Pids(d.Context()); return err == nil && len(p) == 2 })
+	testnode.Eventually(t, "there are two processes", func() bool { p, err := task.Pids(d.Context()); return err == nil && len(p) == 2 })
 	d.MustCtr("tasks", "kill", "--all", "--signal", "SIGTERM", "one")
-	eventually(t, "the child has ended", func() bool { p, err := task.Pids(d.Context()); return err == nil && len(p) == 1 })
+	testnode.Eventually(t, "the child has ended", func() bool { p, err := task.Pids(d.Context()); return err == nil && len(p) == 1 })
 	d.MustCtr("tasks", "kill", "-s", "9", "one")
 	if code := waitProcess(t, d, task); code != 137 {
 		t.Errorf("exit status %d", code)

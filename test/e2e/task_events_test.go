@@ -10,15 +10,18 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
-	_ "github.com/containerd/containerd/api/events" // the types, to be decoded
+	apievents "github.com/containerd/containerd/api/events" // the types, to be decoded
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/typeurl/v2"
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // taskEvents collects the events of tasks in a daemon's namespace.
@@ -27,24 +30,35 @@ type taskEvents struct {
 	list []string // topic and JSON, as in ctr events
 }
 
+// collectEvents returns when the daemon sends events: it has not read the request yet when the client has sent it.
 func collectEvents(t *testing.T, d *Daemon) *taskEvents {
 	t.Helper()
 	ctx, cancel := context.WithCancel(d.Context())
-	envelopes, errs := d.Client().Subscribe(ctx, fmt.Sprintf(`namespace==%q,topic~="^/tasks/"`, d.Namespace))
+	const trial = "/trial"
+	envelopes, errs := d.Client().Subscribe(ctx, fmt.Sprintf(`namespace==%q,topic~="^/tasks/"`, d.Namespace), fmt.Sprintf(`namespace==%q,topic==%q`, d.Namespace, trial))
 	var e taskEvents
+	var arrived atomic.Bool
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for {
 			select {
 			case envelope := <-envelopes:
-				e.add(t, envelope.Topic, envelope.Event)
+				if envelope.Topic == trial {
+					arrived.Store(true)
+				} else {
+					e.add(t, envelope.Topic, envelope.Event)
+				}
 			case <-errs:
 				return
 			}
 		}
 	}()
 	t.Cleanup(func() { cancel(); <-done })
+	testnode.Eventually(t, "events arrive", func() bool {
+		must(t, d.Client().EventService().Publish(ctx, trial, &apievents.NamespaceDelete{Name: d.Namespace}))
+		return arrived.Load()
+	})
 	return &e
 }
 
@@ -71,7 +85,7 @@ func (e *taskEvents) all() []string {
 
 func (e *taskEvents) await(t *testing.T, what string) {
 	t.Helper()
-	eventually(t, "there is an event "+what, func() bool {
+	testnode.Eventually(t, "there is an event "+what, func() bool {
 		return slices.ContainsFunc(e.all(), func(s string) bool { return strings.Contains(s, what) })
 	})
 }

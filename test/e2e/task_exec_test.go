@@ -36,6 +36,7 @@ func TestExecProcess(t *testing.T) {
 		if code := waitProcess(t, d, exec); code != 0 {
 			t.Errorf("exit status %d: %s", code, out)
 		}
+		exec.IO().Wait() // Delete stops reading
 		if _, err := exec.Delete(d.Context()); err != nil {
 			t.Error(err)
 		}
@@ -75,7 +76,8 @@ func TestManyExecs(t *testing.T) {
 				return
 			}
 			exit := <-exits
-			_, err = p.Delete(d.Context()) // returns when the output is read
+			p.IO().Wait() // Delete stops reading
+			_, err = p.Delete(d.Context())
 			if err != nil || exit.ExitCode() != uint32(i) || out.String() != word {
 				t.Errorf("exec %d: exit status %d, output %q, %v", i, exit.ExitCode(), out.String(), err)
 			}

@@ -6,13 +6,14 @@ import (
 	"bytes"
 	"context"
 	"testing"
-	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // newContainer makes a container of the client's library, with its cgroup where the test
@@ -74,7 +75,7 @@ func runTask(t *testing.T, d *Daemon, ref, id string, opts ...oci.SpecOpts) cont
 // waitProcess returns the exit status of a process.
 func waitProcess(t *testing.T, d *Daemon, p containerd.Process) uint32 {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(d.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(d.Context(), testnode.Patience)
 	defer cancel()
 	exits, err := p.Wait(ctx)
 	if err != nil {

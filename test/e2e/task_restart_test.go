@@ -13,6 +13,8 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // loadTask finds a task after a restart.
@@ -49,30 +51,31 @@ func TestDaemonCrash(t *testing.T) {
 	paused := runTask(t, d, ref, "paused", oci.WithProcessArgs("sleep", "600"))
 	must(t, paused.Pause(d.Context()))
 	// 42 by itself, and by a signal.
-	coded := runTask(t, d, ref, "coded", oci.WithProcessArgs("sh", "-c", "trap 'exit 42' TERM; while :; do sleep 0.01; done"))
+	coded := runTask(t, d, ref, "coded", oci.WithProcessArgs("sh", "-c", onTerm("exit 42")))
 	killed := runTask(t, d, ref, "killed", oci.WithProcessArgs("sleep", "600"))
 	before := runTask(t, d, ref, "before", oci.WithProcessArgs("sh", "-c", "exit 5"))
 	waitProcess(t, d, before)
-	created := newTask(t, d, newContainer(t, d, ref, "created", oci.WithProcessArgs("sleep", "600")), cio.NullIO)
+	newTask(t, d, newContainer(t, d, ref, "created", oci.WithProcessArgs("sleep", "600")), cio.NullIO)
 	exec, _ := addExec(t, d, ticks, "e", shell("exec sleep 600"), cio.WithStreams(nil, nil, nil))
 	startProcess(t, d, exec)
+	trapIsSet(t, d, "coded")
 	pids := map[string]uint32{"ticks": ticks.Pid(), "paused": paused.Pid()}
 
 	var size int64
 	crash(d, func() {
 		must(t, syscall.Kill(int(coded.Pid()), syscall.SIGTERM))
 		must(t, syscall.Kill(int(killed.Pid()), syscall.SIGKILL))
-		for _, task := range []containerd.Task{coded, killed, created} {
-			eventually(t, fmt.Sprint("process ", task.Pid(), " ends"), func() bool { return syscall.Kill(int(task.Pid()), 0) != nil })
+		for _, task := range []containerd.Task{coded, killed} {
+			testnode.Eventually(t, fmt.Sprint("process ", task.Pid(), " ends"), func() bool { return syscall.Kill(int(task.Pid()), 0) != nil })
 		}
 		size = fileSize(t, log)
-		eventually(t, "the program writes without a daemon", func() bool { return fileSize(t, log) > size })
+		testnode.Eventually(t, "the program writes without a daemon", func() bool { return fileSize(t, log) > size })
 	})
 
 	for id, want := range map[string]string{
-		"ticks": "RUNNING", "paused": "PAUSED", "coded": "STOPPED", "killed": "STOPPED", "before": "STOPPED", "created": "STOPPED",
+		"ticks": "RUNNING", "paused": "PAUSED", "coded": "STOPPED", "killed": "STOPPED", "before": "STOPPED", "created": "CREATED",
 	} {
-		eventually(t, id+" is "+want, func() bool { return status(d, id) == want })
+		testnode.Eventually(t, id+" is "+want, func() bool { return status(d, id) == want })
 	}
 	for id, pid := range pids {
 		if got := loadTask(t, d, id).Pid(); got != pid {
@@ -128,7 +131,8 @@ func fileSize(t *testing.T, path string) int64 {
 func TestExitAfterRestart(t *testing.T) {
 	d := StartDaemon(t)
 	ref := d.ImportBusybox()
-	runTask(t, d, ref, "one", oci.WithProcessArgs("sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.01; done"))
+	runTask(t, d, ref, "one", oci.WithProcessArgs("sh", "-c", onTerm("exit 7")))
+	trapIsSet(t, d, "one")
 	crash(d, func() {})
 	events := collectEvents(t, d)
 	task := loadTask(t, d, "one")
@@ -155,6 +159,6 @@ func TestStockShimsSurviveRestart(t *testing.T) {
 	runTask(t, d, ref, "theirs", oci.WithProcessArgs("sleep", "600"))
 	crash(d, func() {})
 	for _, id := range []string{"ours", "theirs"} {
-		eventually(t, id+" runs", func() bool { return status(d, id) == "RUNNING" })
+		testnode.Eventually(t, id+" runs", func() bool { return status(d, id) == "RUNNING" })
 	}
 }

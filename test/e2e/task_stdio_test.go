@@ -14,6 +14,8 @@ import (
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 func TestLogFile(t *testing.T) {
@@ -57,7 +59,7 @@ wait; wait`
 			"words": d.Namespace + " one dir " + d.Dir + "\n", "out": "hello\n", "err": "problem\n",
 		} {
 			path := filepath.Join(d.Dir, name)
-			eventually(t, name+" is written", func() bool { text, _ := os.ReadFile(path); return string(text) == want })
+			testnode.Eventually(t, name+" is written", func() bool { text, _ := os.ReadFile(path); return string(text) == want })
 		}
 	})
 }
@@ -100,7 +102,7 @@ func TestTerminal(t *testing.T) {
 		if _, err := io.WriteString(typed, "hello\n"); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the shell answers", func() bool { return strings.Contains(out.String(), "43 132\r\ngot hello\r\n") })
+		testnode.Eventually(t, "the shell answers", func() bool { return strings.Contains(out.String(), "43 132\r\ngot hello\r\n") })
 		terminalExec(t, d, task)
 		must(t, task.Kill(d.Context(), syscall.SIGKILL))
 		waitProcess(t, d, task)
@@ -122,7 +124,7 @@ func terminalExec(t *testing.T, d *Daemon, task containerd.Task) {
 		t.Fatal(err)
 	}
 	startProcess(t, d, exec)
-	eventually(t, "the terminal is named", func() bool { return strings.Contains(out.String(), "/dev/pts/") })
+	testnode.Eventually(t, "the terminal is named", func() bool { return strings.Contains(out.String(), "/dev/pts/") })
 	if _, err := io.WriteString(typed, "there\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -130,6 +132,7 @@ func terminalExec(t *testing.T, d *Daemon, task containerd.Task) {
 		t.Errorf("exit status %d", code)
 	}
 	typed.Close()
+	exec.IO().Wait() // Delete stops reading
 	if _, err := exec.Delete(d.Context()); err != nil {
 		t.Error(err)
 	}

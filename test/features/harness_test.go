@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
@@ -18,11 +17,9 @@ import (
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/sardine-run/sardine/internal/testnode"
 	"github.com/sardine-run/sardine/test/e2e"
 )
-
-// patience bounds the life of a container in these tests.
-const patience = 60 * time.Second
 
 // box makes containers in one daemon.
 type box struct {
@@ -60,7 +57,7 @@ func (b *box) run(t *testing.T, script string, changes ...change) (result, error
 
 func (b *box) runArgs(t *testing.T, args []string, changes ...change) (result, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(b.Context(), patience)
+	ctx, cancel := context.WithTimeout(b.Context(), testnode.Patience)
 	defer cancel()
 	c, err := b.container(ctx, args, changes...)
 	if err != nil {

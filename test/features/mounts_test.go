@@ -104,7 +104,7 @@ func TestPropagation(t *testing.T) {
 		{"unbindable", mounted("/v", "bind", shared, "rbind", "unbindable"), kind("/v"), "unbindable"},
 	})
 	// A mount made by the host afterwards is seen through a slave.
-	got, err := b.run(t, "i=0; while [ $i -lt 100 ]; do grep -q /v/late /proc/self/mountinfo && echo seen && exit; i=$((i+1)); usleep 20000; done; echo missed",
+	got, err := b.run(t, "i=0; while [ $i -lt 2000 ]; do grep -q /v/late /proc/self/mountinfo && echo seen && exit; i=$((i+1)); usleep 20000; done; echo missed",
 		mounted("/v", "bind", shared, "rbind", "rslave"), func(s *specs.Spec) {
 			s.Hooks = &specs.Hooks{Poststart: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "mkdir -p " + shared + "/late && mount -t tmpfs late " + shared + "/late"}, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}}}}
 		})

@@ -12,6 +12,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // filtered allows everything but what the rules say.
@@ -86,7 +88,7 @@ func TestSeccompAgent(t *testing.T) {
 		if s.Pid == 0 || s.Metadata != "meta" || s.State.ID == "" || len(s.Fds) != 1 || s.Fds[0] != specs.SeccompFdName {
 			t.Errorf("state %+v", s)
 		}
-	case <-time.After(patience):
+	case <-time.After(testnode.Patience):
 		t.Error("the agent got nothing")
 	}
 }

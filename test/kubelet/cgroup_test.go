@@ -60,15 +60,15 @@ func (n *node) removeCgroups() {
 		slices.Reverse(dirs) // the innermost first
 		for _, dir := range dirs {
 			if n.t.Failed() {
-				killIn(dir)
+				n.killIn(dir)
 			}
 			_ = os.Remove(dir) // what cannot be removed is reported
 		}
 	}
 }
 
-func killIn(dir string) {
-	for _, pid := range pidsIn(dir) {
+func (n *node) killIn(dir string) {
+	for _, pid := range n.pidsIn(dir) {
 		_ = unix.Kill(pid, unix.SIGKILL)
 	}
 }
@@ -113,7 +113,7 @@ func (p *pod) cgroupDir(controller string, below ...string) string {
 func (p *pod) pids() []int {
 	var pids []int
 	for _, dir := range subdirectories(p.cgroupDir("memory")) {
-		pids = append(pids, pidsIn(dir)...)
+		pids = append(pids, p.node.pidsIn(dir)...)
 	}
 	return pids
 }
@@ -121,7 +121,7 @@ func (p *pod) pids() []int {
 // containerPIDs returns the processes of one container.
 func (p *pod) containerPIDs(name string) []int {
 	p.t.Helper()
-	pids := pidsIn(p.cgroupDir("memory", p.containerID(name)))
+	pids := p.node.pidsIn(p.cgroupDir("memory", p.containerID(name)))
 	if len(pids) == 0 {
 		p.t.Fatalf("%s has no process in its cgroup", name)
 	}
@@ -134,11 +134,13 @@ func (p *pod) containerID(name string) string {
 	return id
 }
 
-func pidsIn(dir string) []int {
+// pidsIn returns the processes of a cgroup, without the daemon: where there is cgroup v1 its threads start processes from inside, and
+// whenever one does, the daemon is listed too.
+func (n *node) pidsIn(dir string) []int {
 	data, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 	var pids []int
 	for _, word := range strings.Fields(string(data)) {
-		if pid, err := strconv.Atoi(word); err == nil {
+		if pid, err := strconv.Atoi(word); err == nil && pid != n.daemon.PID() {
 			pids = append(pids, pid)
 		}
 	}

@@ -198,7 +198,7 @@ func (p *pod) checkCount() {
 	p.t.Helper()
 	var numbers []int
 	eventually(p.t, "the log is read", func() (err error) {
-		numbers, err = readLines(logFilesIn(p.logDir("counts")))
+		numbers, err = readLines(p.logDir("counts"))
 		return err
 	})
 	for i, number := range numbers {

@@ -25,6 +25,7 @@ volumes:
   emptyDir: {}
 `)
 	s := p.ready()
+	p.sh("main", "until grep main /work/order; do sleep 0.1; done") // it runs, and may not have come to that
 	expect(t, "the order", p.sh("main", "cat /work/order | xargs"), "first first first second main")
 	expect(t, "restarts of first", s.container("first").RestartCount, 2)
 	for _, name := range []string{"first", "second"} {

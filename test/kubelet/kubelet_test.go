@@ -16,6 +16,9 @@ var podTests = []podTest{
 	{"liveness", testLiveness},
 	{"readiness", testReadiness},
 	{"startup", testStartup},
+	{"daemon-liveness", testDaemonLiveness},
+	{"daemon-readiness", testDaemonReadiness},
+	{"daemon-startup", testDaemonStartup},
 	{"init", testInit},
 	{"init-fails", testInitFails},
 	{"sidecar", testSidecar},
@@ -28,6 +31,7 @@ var podTests = []podTest{
 	{"volumes", testVolumes},
 	{"host-path", testHostPath},
 	{"image-volume", testImageVolume},
+	{"prepull", testPrepull},
 	{"downward", testDownward},
 	{"graceful", testGraceful},
 	{"ignored", testIgnored},
@@ -54,6 +58,7 @@ var podTests = []podTest{
 func TestKubelet(t *testing.T) {
 	n := startNode(t)
 	t.Run("pods", func(t *testing.T) { n.runAll(t, podTests) })
+	t.Run("stale", func(t *testing.T) { testStale(t, n) })
 	t.Run("eviction", func(t *testing.T) { testEviction(t, n) })
 	t.Run("restart-kubelet", func(t *testing.T) { testRestartKubelet(t, n) })
 	t.Run("restart-daemon", func(t *testing.T) { testRestartDaemon(t, n) })

@@ -4,6 +4,7 @@ package kubelet
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ func testRotation(t *testing.T, n *node) {
 containers:
 - name: main
   image: {{busybox}}
-  command: [sh, -c, "i=0; while :; do i=$((i+1)); echo line $i; test $((i % 100)) = 0 && sleep 0.1; done"]
+  command: [sh, -c, "i=0; while :; do i=$((i+1)); echo line $i; if test $((i % 100)) = 0; then sleep 0.1; test -e /tmp/stop && exec sleep 1d; fi; done"]
 `)
 	p.ready()
 	dir := p.logDir("main")
@@ -40,10 +41,10 @@ containers:
 		}
 		return err
 	})
-	p.sh("main", "kill -STOP 1 || true")
+	p.sh("main", "touch /tmp/stop")
 	var numbers []int
 	eventually(t, "the files are read", func() (err error) {
-		numbers, err = readLines(logFilesIn(dir))
+		numbers, err = readLines(dir)
 		return err
 	})
 	if files := logFilesIn(dir); len(files) > logFiles+1 { // one is being packed
@@ -61,7 +62,7 @@ func (p *pod) logDir(container string) string {
 }
 
 // logFilesIn returns the log files, oldest first: their names end in a time,
-// but for the last one's.
+// but for the last one's. One that is packed is there twice for a moment.
 func logFilesIn(dir string) []string {
 	files, _ := filepath.Glob(filepath.Join(dir, "*.log*"))
 	slices.SortFunc(files, func(a, b string) int {
@@ -70,7 +71,10 @@ func logFilesIn(dir string) []string {
 		}
 		return strings.Compare(a, b)
 	})
-	return slices.DeleteFunc(files, func(name string) bool { return strings.HasSuffix(name, ".tmp") })
+	all := slices.Clone(files)
+	return slices.DeleteFunc(files, func(name string) bool {
+		return strings.HasSuffix(name, ".tmp") || slices.Contains(all, name+".gz")
+	})
 }
 
 func firstLine(path string) (int, error) {
@@ -82,9 +86,10 @@ func firstLine(path string) (int, error) {
 }
 
 // readLines returns the numbers in all files. It fails if the kubelet rotates
-// meanwhile.
-func readLines(files []string) ([]int, error) {
+// meanwhile: another file may have the name of the last one then.
+func readLines(dir string) ([]int, error) {
 	var numbers []int
+	files := logFilesIn(dir)
 	for _, path := range files {
 		more, err := readLog(path)
 		if err != nil {
@@ -92,10 +97,14 @@ func readLines(files []string) ([]int, error) {
 		}
 		numbers = append(numbers, more...)
 	}
+	if now := logFilesIn(dir); !slices.Equal(now, files) {
+		return nil, fmt.Errorf("there were %v, and there are %v", files, now)
+	}
 	return numbers, nil
 }
 
-// readLog reads a file in CRI's format: time, stream, tag, and what was said.
+// readLog reads a file in CRI's format: time, stream, tag, and what was said. A
+// last line without an end is being written.
 func readLog(path string) ([]int, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -108,20 +117,23 @@ func readLog(path string) ([]int, error) {
 			return nil, err
 		}
 	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
 	var numbers []int
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
+	for line := range bytes.Lines(text[:bytes.LastIndexByte(text, '\n')+1]) {
 		var when, stream, tag string
 		var number int
-		if _, err := fmt.Sscanf(lines.Text(), "%s %s %s line %d", &when, &stream, &tag, &number); err != nil {
-			return nil, fmt.Errorf("line %q of %s: %w", lines.Text(), path, err)
+		if _, err := fmt.Sscanf(string(line), "%s %s %s line %d", &when, &stream, &tag, &number); err != nil {
+			return nil, fmt.Errorf("line %q of %s: %w", line, path, err)
 		}
 		if _, err := time.Parse(time.RFC3339Nano, when); err != nil || stream != "stdout" || tag != "F" {
-			return nil, fmt.Errorf("line %q of %s: %w", lines.Text(), path, err)
+			return nil, fmt.Errorf("line %q of %s: %w", line, path, err)
 		}
 		numbers = append(numbers, number)
 	}
-	return numbers, lines.Err()
+	return numbers, nil
 }
 
 // testLogs: what the kubelet makes of a container's log.
@@ -142,15 +154,11 @@ containers:
 `)
 	p.ready()
 	long := strings.Repeat("x", 40000) + "\n"
-	p.says("main", long)
-	log := p.logs("main")
-	for _, want := range []string{"one\n", "two\n", "no end\n"} {
-		if !strings.Contains(log, want) {
-			t.Errorf("the log has no %q", want)
-		}
+	for _, want := range []string{"one\n", "two\n", "no end\n", long} { // which of two pipes is read first is open
+		p.says("main", want)
 	}
-	expect(t, "length of the log", len(log), len("one\ntwo\nno end\n"+long))
-	p.follow(p.logPath("main", url.Values{"follow": {"true"}, "tailLines": {"0"}}), func() {
+	expect(t, "length of the log", len(p.logs("main")), len("one\ntwo\nno end\n"+long))
+	p.follow(p.logPath("main", url.Values{"follow": {"true"}, "tailLines": {"1"}}), func() {
 		p.sh("main", "touch /tmp/go")
 	}, "more 1", "more 2", "more 3")
 	stamp, rest, _ := strings.Cut(p.logsWith(url.Values{"timestamps": {"true"}, "tailLines": {"1"}}), " ")
@@ -168,8 +176,9 @@ func (p *pod) logsWith(query url.Values) string {
 	return string(text)
 }
 
-// follow reads a log while it is written: exactly these lines, once something
-// was done.
+// follow reads a log while it is written: exactly these lines after one that is
+// there, once something was done. The kubelet answers before it has looked where the
+// log ends; with a line of it, it has.
 func (p *pod) follow(path string, do func(), want ...string) {
 	p.t.Helper()
 	body, err := p.node.kubelet.api.open(p.t.Context(), "GET", path)
@@ -178,8 +187,11 @@ func (p *pod) follow(path string, do func(), want ...string) {
 	}
 	defer body.Close()
 	defer time.AfterFunc(patience, func() { body.Close() }).Stop()
-	do()
 	lines := bufio.NewScanner(body)
+	if !lines.Scan() {
+		p.t.Errorf("there is no line to begin with: %v", lines.Err())
+	}
+	do()
 	for _, line := range want {
 		if !lines.Scan() || lines.Text() != line {
 			p.t.Errorf("the next line is %q (%v), want %s", lines.Text(), lines.Err(), strconv.Quote(line))

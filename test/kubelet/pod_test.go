@@ -12,8 +12,9 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // pod is a static pod of a subtest.
@@ -59,7 +60,7 @@ func (p *pod) manifest() string { return p.node.path("manifests", p.name+".yaml"
 func (p *pod) apply(spec string) {
 	p.t.Helper()
 	spec = strings.NewReplacer(
-		"{{busybox}}", p.node.images.busybox, "{{user}}", p.node.images.user, "{{unused}}", p.node.images.unused,
+		"{{busybox}}", p.node.images.busybox, "{{server}}", p.node.images.server, "{{user}}", p.node.images.user, "{{unused}}", p.node.images.unused,
 		"{{missing}}", p.node.images.missing, "{{host}}", p.host,
 	).Replace(spec)
 	text := fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata:\n  name: %s\n  labels: {test: %s}\nspec:\n%s", p.name, p.name, indent(spec))
@@ -97,22 +98,11 @@ func (p *pod) remove() {
 
 func gone(pids []int) error {
 	for _, pid := range pids {
-		if alive(pid) {
+		if testnode.Alive(pid) {
 			return fmt.Errorf("process %d lives", pid)
 		}
 	}
 	return nil
-}
-
-// alive tells whether a process has a thread left: a zombie has none.
-func alive(pid int) bool {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return false
-	}
-	defer unix.Close(fd)
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
-	return err == nil && n == 0
 }
 
 func (p *pod) noRunningSandbox() error {

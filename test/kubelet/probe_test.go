@@ -32,6 +32,10 @@ containers:
     %[2]s
 `
 
+// begun is a command that waits until the shell of a container is through, which
+// a container that is running may not be.
+const begun = "while grep -qx sh /proc/1/comm; do sleep 0.1; done; "
+
 // falling ill and getting well again, by container.
 var (
 	illness  = map[string]string{"exec": "rm /tmp/well", "http": "rm /www/well", "tcp": "killall httpd"}
@@ -42,7 +46,7 @@ func testLiveness(t *testing.T, n *node) {
 	p := n.run(t, fmt.Sprintf(healthPod, "livenessProbe", "periodSeconds: 1\n    failureThreshold: 2\n    timeoutSeconds: 10"))
 	p.ready()
 	for container, command := range illness {
-		p.sh(container, command)
+		p.sh(container, begun+command)
 	}
 	for container := range illness {
 		// sleep and httpd ignore SIGTERM as the first process of their namespace.

@@ -44,7 +44,7 @@ containers:
 	if score := p.score("limited"); score <= 2 || score >= 1000 {
 		t.Errorf("oom_score_adj of a burstable container is %d", score)
 	}
-	if len(pidsIn(p.cgroupDir("memory"))) > 0 {
+	if len(n.pidsIn(p.cgroupDir("memory"))) > 0 {
 		t.Error("processes are in the pod's cgroup itself")
 	}
 	testClasses(t, n)

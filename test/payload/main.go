@@ -22,6 +22,9 @@ var commands = map[string]struct {
 	"first-thread": {"CODE: end the first thread with 77, then, from another one, the process with CODE", endFirstThread},
 	"memory":       {"MIB: touch so much memory, print \"done\" and wait", touchMemory},
 	"ignore-term":  {": ignore SIGTERM, print \"ready\" and wait", ignoreTerm},
+	"touch":        {"PATH EVERY LIFE: touch a file every so often, see there for how it stops", touch},
+	"fork":         {": start copies of itself without end, print \"ready\" when there can be no more", forkForever},
+	"talk":         {"PAGE SEED PACE VOICES LIFE STATUS TERM: print lines, see package talk", speakLines},
 	"descriptors":  {": list the open descriptors, one a line", listDescriptors},
 }
 

@@ -108,7 +108,9 @@ func (b baseImage) make(ctx context.Context, cache, mirror string) error {
 		return err
 	}
 	root := filepath.Join(tmp, "root")
-	if err := debootstrap(ctx, tmp, root, sources); err != nil {
+	if err := fetch(ctx, func() error {
+		return errors.Join(os.RemoveAll(root), debootstrap(ctx, tmp, root, sources))
+	}); err != nil {
 		return err
 	}
 	out := baseImage{dir: filepath.Join(tmp, "image")}
@@ -191,9 +193,27 @@ func moveOne(pattern, to string) error {
 
 // runQuiet runs a command whose output only matters when it fails.
 func runQuiet(cmd *exec.Cmd) error {
+	cmd.WaitDelay = 5 * time.Second // for children of one that was killed
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s: %w\n%s", filepath.Base(cmd.Path), err, out)
 	}
 	return nil
+}
+
+// fetch calls a function that downloads, again when it fails: mirrors do, for a moment.
+func fetch(ctx context.Context, f func() error) error {
+	for _, pause := range []time.Duration{5 * time.Second, 20 * time.Second} {
+		err := f()
+		if err == nil {
+			return nil
+		}
+		fmt.Printf("vm: %v\nvm: once more in %s\n", err, pause)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return f()
 }

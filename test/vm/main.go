@@ -17,6 +17,7 @@ import (
 type options struct {
 	cache, mirror, run string
 	timeout, each      time.Duration
+	count              int
 	emulate, rebuild   bool
 	verbose            bool
 	suite              []tests
@@ -27,7 +28,8 @@ func parseOptions() options {
 	flag.StringVar(&o.cache, "cache", "", "directory of base images")
 	flag.StringVar(&o.mirror, "mirror", "", "Debian mirror; default: the one in apt's sources")
 	flag.StringVar(&o.run, "run", "", "run only the tests that match this `regexp` (without spaces)")
-	flag.DurationVar(&o.timeout, "timeout", 20*time.Minute, "limit for everything")
+	flag.IntVar(&o.count, "count", 1, "run each test so often")
+	flag.DurationVar(&o.timeout, "timeout", 25*time.Minute, "limit for everything")
 	flag.DurationVar(&o.each, "each", 10*time.Minute, "limit for each package's tests")
 	flag.BoolVar(&o.emulate, "emulate", false, "do not try KVM")
 	flag.BoolVar(&o.rebuild, "rebuild", false, "make the base image anew, for Debian's latest packages")
@@ -63,7 +65,7 @@ func test(ctx context.Context, o options) (passed bool, err error) {
 	if o.cache == "" {
 		return false, errors.New("no -cache directory; start this with test/vm/run")
 	}
-	if err := installTools(); err != nil {
+	if err := installTools(ctx); err != nil {
 		return false, err
 	}
 	base, err := openBase(ctx, o.cache, o.mirror, o.rebuild)
@@ -102,16 +104,16 @@ func boot(ctx context.Context, m *machine, o options) (passed bool, err error) {
 		accels = []string{emulation}
 	}
 	for _, m.accel = range accels {
-		m.cmdline = fmt.Sprintf("sardine.timeout=%s sardine.run=%s", o.each, o.run)
+		m.cmdline = fmt.Sprintf("sardine.timeout=%s sardine.count=%d sardine.run=%s", o.each, o.count, o.run)
 		if m.accel != kvm {
 			m.cmdline += " sardine.slow=1"
 		}
 		m.report, m.console = newReport(os.Stdout, o.verbose), tail{}
 		err = m.run(ctx)
-		if m.accel != kvm || !errors.Is(err, errNoBoot) {
+		if m.accel != kvm || isClosed(m.report.booted) || ctx.Err() != nil {
 			break
 		}
-		fmt.Println("vm: /dev/kvm does not run the guest, going on without")
+		fmt.Printf("vm: /dev/kvm does not run the guest, going on without: %v\n", err)
 	}
 	if err != nil {
 		m.report.printLines()

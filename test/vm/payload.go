@@ -80,10 +80,16 @@ func (p payload) addBinaries(ctx context.Context) error {
 		"DESTDIR="+filepath.Join(p.dir, "install")))
 }
 
-// isProgram leaves out of bin/ the tools for people who write code, and large programs of tests that do not run there.
+// isProgram leaves out of bin/ the tools for people who write code, and large programs of tests that do not run there. Some of them are being
+// built meanwhile, and make files that are gone the next moment.
 func isProgram(path string) bool {
 	name := filepath.Base(path)
-	return !strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "golangci") && name != "kubelet" && name != "critest"
+	for _, other := range []string{".", "golangci", "kubelet", "critest", "promtool"} {
+		if strings.HasPrefix(name, other) {
+			return false
+		}
+	}
+	return true
 }
 
 // addTests compiles the packages' tests, static since the guest's C library may
@@ -135,7 +141,10 @@ func (p payload) disk(ctx context.Context, image string) error {
 // copyTree copies regular files, as hard links where it can. A tree that is not
 // there is an empty one.
 func copyTree(from, to string, want func(path string) bool) error {
-	err := filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
+	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -152,10 +161,6 @@ func copyTree(from, to string, want func(path string) bool) error {
 		}
 		return linkOrCopy(path, target)
 	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 func linkOrCopy(from, to string) error {

@@ -4,7 +4,7 @@
 set -u
 modprobe virtio_console
 port=$(compgen -G '/dev/vport*p1')
-for ((tries = 0; tries < 100 && ${#port} == 0; tries++)); do # the port appears by and by
+for ((tries = 0; tries < 1000 && ${#port} == 0; tries++)); do # the port appears by and by
 	sleep 0.1
 	port=$(compgen -G '/dev/vport*p1')
 done
@@ -39,7 +39,7 @@ failed=0
 while read -r pkg skip; do
 	mark begin "$pkg"
 	began=$(date +%s.%N)
-	(cd "/payload/src/$pkg" && exec "/payload/tests/$pkg" -test.v -test.timeout="$SARDINE_TIMEOUT" -test.run="$SARDINE_RUN" -test.skip="$skip")
+	(cd "/payload/src/$pkg" && exec "/payload/tests/$pkg" -test.v -test.timeout="$SARDINE_TIMEOUT" -test.count="$SARDINE_COUNT" -test.run="$SARDINE_RUN" -test.skip="$skip")
 	status=$?
 	[ $status = 0 ] || failed=1
 	mark end "$pkg" $status "$(echo "$(date +%s.%N) $began" | awk '{printf "%.1f", $1-$2}')"

@@ -28,8 +28,9 @@ type report struct {
 	verbose bool
 	began   time.Time
 
-	pkg   string   // whose tests run now
-	lines []string // what they said since they began
+	pkg    string   // whose tests run now
+	lines  []string // what they said since they began
+	faults []string // of all packages, in short
 
 	booted chan struct{} // closed at the marker boot
 	done   chan struct{} // closed at the marker exit
@@ -95,6 +96,7 @@ func (r *report) end(pkg, status, seconds string) {
 	case status != "0":
 		r.printLines()
 		fmt.Fprintf(r.out, "FAIL\t%s\t%ss\n", pkg, seconds)
+		r.faults = append(append(r.faults, faults(r.lines)...), "FAIL\t"+pkg)
 	default:
 		passed, skipped := summarize(r.lines)
 		fmt.Fprintf(r.out, "ok\t%s\t%ss\t%d passed, %d skipped\n", pkg, seconds, passed, len(skipped))
@@ -105,10 +107,12 @@ func (r *report) end(pkg, status, seconds string) {
 	r.pkg, r.lines = "", nil
 }
 
-// exit takes over the guest's verdict. A status that is no number is a failure.
+// exit takes over the guest's verdict. A status that is no number is a failure. What failed is said again after the system's log: whoever
+// reads the end of a long output reads that.
 func (r *report) exit(status string) {
 	if r.failed = status != "0"; r.failed {
 		r.printLines()
+		fmt.Fprintf(r.out, "vm: what failed, in short:\n%s\n", strings.Join(r.faults, "\n"))
 	}
 	r.lines = nil
 	close(r.done)
@@ -135,6 +139,26 @@ func isProgress(line string) bool {
 		}
 	}
 	return false
+}
+
+// faults are the lines that say what failed and why.
+func faults(lines []string) (short []string) {
+	said, current := map[string][]string{}, ""
+	for _, line := range lines {
+		field := strings.Fields(line)
+		switch {
+		case strings.HasPrefix(line, "panic: "):
+			short = append(short, line)
+		case len(field) < 3:
+		case field[0] == "===":
+			current = field[2]
+		case field[0] == "---" && field[1] == "FAIL:":
+			short = append(append(short, said[field[2]]...), line)
+		case reason(line) != "":
+			said[current] = append(said[current], line)
+		}
+	}
+	return short
 }
 
 // summarize counts tests, subtests included, and gives for each skipped one its

@@ -55,6 +55,7 @@ func TestReport(t *testing.T) {
 		{"fail", failing, true, true, "what went wrong\n--- FAIL: TestOne", "RUN"},
 		{"log", failing, true, true, "a line of the log\n", "RUN"},
 		{"no newline before the marker", strings.Replace(passing, "PASS\n@@", "PASS@@", 1), true, false, "3 passed", "@@"},
+		{"in short, at the end", failing, true, true, "log\nvm: what failed, in short:\n    one_test.go:5: what went wrong\n--- FAIL: TestOne (0.00s)\nFAIL\tinternal/kernel\n", "RUN"},
 		{"strange status", cut(passing, "exit 0") + "exit Killed\n", true, true, "3 passed", "RUN"},
 		{"stopped", cut(failing, "--- FAIL"), false, false, "", "what went wrong"},
 		{"nothing", "", false, false, "", "vm:"},

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,7 +20,7 @@ var tools = map[string]string{
 
 // installTools makes sure every tool is there: root gets the missing ones from
 // apt, anybody else is told their names.
-func installTools() error {
+func installTools(ctx context.Context) error {
 	// Debian keeps mke2fs out of an ordinary user's PATH.
 	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin"); err != nil {
 		return err
@@ -33,12 +34,11 @@ func installTools() error {
 		return fmt.Errorf("missing packages; as root: %s", install)
 	}
 	fmt.Println("vm:", install)
-	cmd := exec.Command("sh", "-c", "apt-get update -q && "+install)
-	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", install, err, out)
-	}
-	return nil
+	return fetch(ctx, func() error {
+		cmd := exec.CommandContext(ctx, "sh", "-c", "apt-get update -q && "+install)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		return runQuiet(cmd)
+	})
 }
 
 func missingPackages() []string {

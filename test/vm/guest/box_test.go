@@ -21,6 +21,8 @@ import (
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // driver is a way to make a container's cgroup.
@@ -124,8 +126,8 @@ func (b *box) status() uint32 {
 			b.t.Fatalf("wait for %s: %v", b.id, err)
 		}
 		return exit.ExitCode()
-	case <-time.After(patience):
-		b.t.Fatalf("%s runs on after %s; it printed: %s", b.id, patience, b.out)
+	case <-time.After(testnode.Patience):
+		b.t.Fatalf("%s runs on after %s; it printed: %s", b.id, testnode.Patience, b.out)
 		return 0
 	}
 }
@@ -158,7 +160,7 @@ func (b *box) wantState(want containerd.ProcessStatus) {
 // says waits for the container to print.
 func (b *box) says(text string) {
 	b.t.Helper()
-	eventually(b.t, b.id+" says "+text, func() bool { return strings.Contains(b.out.String(), text) })
+	testnode.Eventually(b.t, b.id+" says "+text, func() bool { return strings.Contains(b.out.String(), text) })
 }
 
 // exec runs a script in the container and returns its status and output.
@@ -184,6 +186,7 @@ func (b *box) exec(script string) (uint32, string) {
 		b.t.Fatalf("start exec in %s: %v", b.id, err)
 	}
 	status := <-exit
+	p.IO().Wait() // Delete would end the copying
 	if _, err := p.Delete(b.ctx); err != nil {
 		b.t.Errorf("delete exec in %s: %v", b.id, err)
 	}

@@ -63,7 +63,7 @@ func (d *daemon) connect() {
 	if d.client != nil {
 		d.client.Close()
 	}
-	client, err := containerd.New(socket, containerd.WithTimeout(patience))
+	client, err := containerd.New(socket, containerd.WithTimeout(testnode.Patience))
 	if err != nil {
 		d.t.Fatalf("connect to %s: %v", socket, err)
 	}
@@ -98,7 +98,7 @@ func (d *daemon) crashAndStayDown() {
 // back waits for systemd to have started a crashed daemon.
 func (d *daemon) back(crashed int) {
 	d.t.Helper()
-	eventually(d.t, unit+" is active again", func() bool {
+	testnode.Eventually(d.t, unit+" is active again", func() bool {
 		pid := mainPID(d.t)
 		return pid != crashed && pid != 0 && property(d.t, unit, "ActiveState") == "active"
 	})

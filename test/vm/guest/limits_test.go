@@ -18,6 +18,8 @@ import (
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/typeurl/v2"
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 const (
@@ -139,7 +141,7 @@ func (w oomWatch) wait(b *box) {
 		}
 	case err := <-w.errs:
 		w.t.Errorf("events: %v", err)
-	case <-time.After(patience):
+	case <-time.After(testnode.Patience):
 		w.t.Error("no /tasks/oom event")
 	}
 }
@@ -148,14 +150,16 @@ func TestCPUQuotaThrottles(t *testing.T) {
 	onEachDriver(t, func(t *testing.T, drv driver) {
 		b := startDaemon(t).run(drv, "echo on; while :; do :; done", oci.WithCPUCFS(20000, 100000))
 		b.says("on")
-		began, used := time.Now(), b.counter("cpu.stat", "usage_usec")
-		time.Sleep(3 * time.Second)
-		share := float64(b.counter("cpu.stat", "usage_usec")-used) / float64(time.Since(began).Microseconds())
+		// A processor of the guest that stands still is taken for used: the kernel makes up for that, but later.
+		testnode.Eventually(t, "three seconds in which it uses the fifth of a processor that it may", func() bool {
+			began, used := time.Now(), b.counter("cpu.stat", "usage_usec")
+			time.Sleep(3 * time.Second)
+			share := float64(b.counter("cpu.stat", "usage_usec")-used) / float64(time.Since(began).Microseconds())
+			t.Logf("used %.0f %% of a processor, quota is 20 %%", share*100)
+			return share <= 0.3
+		})
 		if throttled := b.counter("cpu.stat", "nr_throttled"); throttled == 0 {
 			t.Error("never throttled")
-		}
-		if share > 0.3 {
-			t.Errorf("used %.0f %% of a processor, quota is 20 %%", share*100)
 		}
 	})
 }

@@ -11,12 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
-
-// patience is how long anything may take that a machine does at once, on an
-// emulated processor that shares its host.
-const patience = 60 * time.Second
 
 // TestMain refuses to run on a machine that is not ours to change.
 func TestMain(m *testing.M) {
@@ -75,14 +70,4 @@ func readFile(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(data))
-}
-
-// eventually fails the test unless what becomes true in time.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !is(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not in %s: %s", patience, what)
-		}
-	}
 }

@@ -6,30 +6,19 @@ package guest
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"golang.org/x/sys/unix"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // counting prints a number a few times a second and leaves on request with a
 // status of its own.
 const counting = `trap 'exit 42' TERM; i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.3; done`
-
-func TestContainerSurvivesRestart(t *testing.T) {
-	onEachDriver(t, func(t *testing.T, drv driver) {
-		b := startDaemon(t).run(drv, counting)
-		b.says("tick 1")
-		b.restart()
-		b.reload()
-		b.stillCounts()
-		b.kill(unix.SIGTERM)
-		b.wantStatus(42)
-	})
-}
 
 func TestContainerSurvivesKill9(t *testing.T) {
 	onEachDriver(t, func(t *testing.T, drv driver) {
@@ -46,20 +35,6 @@ func TestContainerSurvivesKill9(t *testing.T) {
 		b.kill(unix.SIGTERM)
 		b.wantStatus(42)
 	})
-}
-
-// A stop of the unit is not a stop of the containers (KillMode=process).
-func TestContainerSurvivesStop(t *testing.T) {
-	b := startDaemon(t).run(cgroupfs, counting)
-	b.says("tick 1")
-	systemctl(t, "stop", unit)
-	if !alive(b.pid) {
-		t.Fatal("stopping the unit ended a container")
-	}
-	startUnit(t)
-	b.connect()
-	b.reload()
-	b.stillCounts()
 }
 
 // systemd's own reload and re-execution are the times at which it writes units'
@@ -85,19 +60,19 @@ func TestExitWhileDown(t *testing.T) {
 		signal       unix.Signal // sent to the container's first process
 		want         uint32
 	}{
-		{"status", `trap 'exit 42' TERM; while :; do sleep 0.1; done`, unix.SIGTERM, 42},
-		{"success", `trap 'exit 0' TERM; while :; do sleep 0.1; done`, unix.SIGTERM, 0},
-		{"killed", `sleep 1000`, unix.SIGKILL, 128 + 9},
-		{"execs first", `trap 'exec /bin/sh -c "exit 7"' TERM; while :; do sleep 0.1; done`, unix.SIGTERM, 7},
+		{"status", `trap 'exit 42' TERM; echo ready; while :; do sleep 0.1; done`, unix.SIGTERM, 42},
+		{"success", `trap 'exit 0' TERM; echo ready; while :; do sleep 0.1; done`, unix.SIGTERM, 0},
+		{"killed", `echo ready; sleep 1000`, unix.SIGKILL, 128 + 9},
+		{"execs first", `trap 'exec /bin/sh -c "exit 7"' TERM; echo ready; while :; do sleep 0.1; done`, unix.SIGTERM, 7},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b := startDaemon(t).run(cgroupfs, "echo ready; "+c.script)
+			b := startDaemon(t).run(cgroupfs, c.script)
 			b.says("ready")
 			b.crashAndStayDown()
 			if err := unix.Kill(b.pid, c.signal); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "the container's process ends", func() bool { return !alive(b.pid) })
+			testnode.Eventually(t, "the container's process ends", func() bool { return !testnode.Alive(b.pid) })
 			startUnit(t)
 			b.connect()
 			b.reload()
@@ -112,21 +87,11 @@ func TestExitWhileDown(t *testing.T) {
 func (b *box) stillCounts() {
 	b.t.Helper()
 	b.wantState(containerd.Running)
-	if !alive(b.pid) || int(b.task.Pid()) != b.pid {
+	if !testnode.Alive(b.pid) || int(b.task.Pid()) != b.pid {
 		b.t.Errorf("process %d, was %d", b.task.Pid(), b.pid)
 	}
 	count := strings.Count(b.out.String(), "tick")
 	b.says(fmt.Sprintf("tick %d\n", count+3))
-}
-
-// alive is false for a zombie, too.
-func alive(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return false
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	return !strings.HasPrefix(rest, "Z")
 }
 
 // What stopping the machine does: systemd ends scopes at shutdown, so
