@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -27,18 +28,43 @@ type effort struct {
 	launches   int // iterations of the launch benchmark, 50 to a repetition
 	startups   int // extra starts of each daemon, for the start-up time
 	runcRepeat int
-	only       string // "containers", "pods" or everything
+	few, many  int           // idle pods for the density
+	stops      int           // pods stopped at once
+	stopTime   time.Duration // that has to be measured before runs of it count
+	probed     int           // pods probed at the same time
+	execTime   time.Duration // of one run of execs or probes
+	probeTime  time.Duration // of the run with many pods
+	idle       time.Duration // for which the daemon's CPU time is measured then
+	attached   int           // pods attached and detached, for the time that takes
+	traffic    time.Duration // of one measurement of a connection
+	only       string        // a section, or everything
 }
 
+// Sections of the report.
+const (
+	containerSection = "containers"
+	podSection       = "pods"
+	stopSection      = "stop"
+	networkSection   = "network"
+	densitySection   = "density"
+)
+
+// wants says whether a section is to be measured.
+func (e effort) wants(section string) bool { return e.only == "" || e.only == section }
+
 var (
-	full  = effort{rounds: 3, stress: 8 * time.Second, hold: 200, execs: 300, launches: 500, startups: 5, runcRepeat: 50}
-	quick = effort{rounds: 1, stress: 3 * time.Second, hold: 50, execs: 100, launches: 200, startups: 2, runcRepeat: 10}
+	full = effort{rounds: 3, stress: 8 * time.Second, hold: 200, execs: 300, launches: 500, startups: 5, runcRepeat: 50,
+		stops: 100, stopTime: 500 * time.Millisecond, probed: 200, execTime: 3 * time.Second, probeTime: 20 * time.Second, few: 200, many: 1000, idle: time.Minute,
+		attached: 60, traffic: 300 * time.Millisecond}
+	quick = effort{rounds: 1, stress: 3 * time.Second, hold: 50, execs: 100, launches: 200, startups: 2, runcRepeat: 10,
+		stops: 10, stopTime: 50 * time.Millisecond, probed: 10, execTime: time.Second, probeTime: 3 * time.Second, few: 50, many: 200, idle: 30 * time.Second,
+		attached: 20, traffic: 200 * time.Millisecond}
 )
 
 func main() {
 	isQuick := flag.Bool("quick", false, "one short round")
 	strict := flag.Bool("strict", false, "exit status 1 when a target is missed")
-	only := flag.String("only", "", "measure only `containers` or pods, and write no file")
+	only := flag.String("only", "", "measure only `containers`, pods, stop, network or density, and write no file")
 	output := flag.String("output", "bench/RESULTS.md", "`FILE` to write; empty for none")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -50,6 +76,10 @@ func main() {
 	chosen.only = *only
 	if *only != "" {
 		*output = ""
+	}
+	if !slices.Contains([]string{"", containerSection, podSection, stopSection, networkSection, densitySection}, *only) {
+		fmt.Fprintf(os.Stderr, "bench: there is no section %q\n", *only)
+		os.Exit(2)
 	}
 	missed, err := run(ctx, chosen, *output)
 	if err != nil {

@@ -22,13 +22,19 @@ import (
 // bench is one run.
 type bench struct {
 	effort
-	root     string // of the repository
-	sardine  series
-	peer     series
-	ourPods  podSeries
-	peerPods podSeries
-	launches []float64 // ms, one per repetition of the launch benchmark
-	runc     []float64 // ms of `runc run`
+	root      string // of the repository
+	sardine   series
+	peer      series
+	ourPods   podSeries
+	peerPods  podSeries
+	ourStops  stopSeries
+	peerStops stopSeries
+	ourNet    netSeries
+	peerNet   netSeries
+	echo      echo
+	launches  []float64 // ms, one per repetition of the launch benchmark
+	runc      []float64 // ms of `runc run`
+	density   density
 }
 
 // series is what was measured of one daemon, one value per round.
@@ -53,12 +59,15 @@ type subject struct {
 	name, binary, runtime string
 	into                  *series
 	pods                  *podSeries
+	stops                 *stopSeries
+	net                   *netSeries
+	check                 string // health check the daemon answers by itself, empty where it has none
 }
 
 func (b *bench) subjects() []subject {
 	return []subject{
-		{"sardined", b.bin("sardined"), stress.DefaultRuntime, &b.sardine, &b.ourPods},
-		{"containerd", b.bin("tools/containerd"), "io.containerd.runc.v2", &b.peer, &b.peerPods},
+		{"sardined", b.bin("sardined"), stress.DefaultRuntime, &b.sardine, &b.ourPods, &b.ourStops, &b.ourNet, fileProbe},
+		{"containerd", b.bin("tools/containerd"), "io.containerd.runc.v2", &b.peer, &b.peerPods, &b.peerStops, &b.peerNet, ""},
 	}
 }
 
@@ -66,7 +75,7 @@ func (b *bench) subjects() []subject {
 // meanwhile meets both.
 func (b *bench) measure(ctx context.Context) error {
 	for round := range b.rounds {
-		if b.only != "pods" {
+		if b.wants(containerSection) {
 			if err := b.eachSubject(ctx, fmt.Sprintf("round %d of %d", round+1, b.rounds), b.measureDaemon); err != nil {
 				return err
 			}
@@ -74,19 +83,37 @@ func (b *bench) measure(ctx context.Context) error {
 				return err
 			}
 		}
-		if b.only != "containers" {
+		if b.wants(podSection) {
 			if err := b.eachSubject(ctx, fmt.Sprintf("round %d of %d, pods", round+1, b.rounds), b.measurePods); err != nil {
 				return err
 			}
 		}
+		if b.wants(stopSection) {
+			if err := b.eachSubject(ctx, fmt.Sprintf("round %d of %d, stop and probe", round+1, b.rounds), b.measureStop); err != nil {
+				return err
+			}
+		}
 	}
-	if b.only == "pods" {
-		return nil
+	if b.wants(containerSection) {
+		for range b.startups {
+			if err := b.eachSubject(ctx, "start-up", b.measureStartUp); err != nil {
+				return err
+			}
+		}
 	}
-	for range b.startups {
-		if err := b.eachSubject(ctx, "start-up", b.measureStartUp); err != nil {
+	if b.wants(stopSection) {
+		var err error
+		if b.echo, err = measureEcho(time.Second/time.Duration(b.probed), b.execTime); err != nil {
 			return err
 		}
+	}
+	if b.wants(networkSection) {
+		if err := b.measureNetworks(ctx); err != nil {
+			return err
+		}
+	}
+	if b.wants(densitySection) {
+		return b.measureDensity(ctx)
 	}
 	return nil
 }
@@ -160,6 +187,9 @@ func (b *bench) measureRunning(ctx context.Context, d *throwaway.Daemon, s subje
 	}
 	s.into.four = append(s.into.four, four.Rate)
 	s.into.fourPhases.add(four)
+	if len(s.into.library) > 0 {
+		return nil // it has no target
+	}
 	library, err := b.stress(ctx, d, s, "--library", "--concurrency=4", "--duration="+b.effort.stress.String())
 	if err != nil {
 		return err

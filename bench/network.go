@@ -34,20 +34,23 @@ var chain = []string{"bridge", "portmap", "loopback"}
 
 const ipam = "host-local"
 
+// wiring is what pods get from the plugins.
+type wiring struct {
+	subnet string
+	nat    bool // addresses masked and ports mapped, which takes rules of iptables for each pod
+}
+
+var (
+	usual = wiring{"10.88.0.0/16", true}
+	// plain is for many pods: the time that iptables takes grows with the number of rules there are.
+	plain = wiring{"10.88.0.0/20", false}
+)
+
 // newNetwork writes the configuration below dir. stock is the directory of the
 // plugins, timer the path of timedplugin.
-func newNetwork(dir, stock, timer string) (*network, error) {
+func newNetwork(dir, stock, timer string, w wiring) (*network, error) {
 	n := &network{plugins: dir + "/plugins", config: dir + "/net.d", log: dir + "/plugins/log", stock: stock, timer: timer}
-	text, err := json.Marshal(map[string]any{
-		"cniVersion": "1.0.0", "name": "bench",
-		"plugins": []map[string]any{
-			{
-				"type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": true, "hairpinMode": true,
-				"ipam": map[string]any{"type": ipam, "dataDir": dir + "/addresses", "ranges": [][]map[string]string{{{"subnet": "10.88.0.0/16"}}}},
-			},
-			{"type": "portmap", "capabilities": map[string]bool{"portMappings": true}, "snat": true},
-		},
-	})
+	text, err := w.configuration(dir + "/addresses")
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +65,18 @@ func newNetwork(dir, stock, timer string) (*network, error) {
 		}
 	}
 	return n, errors.Join(os.WriteFile(n.config+"/10-bench.conflist", text, 0o644), n.watch(false))
+}
+
+// configuration is a list of plugins (CNI 1.0), which note addresses in a directory.
+func (w wiring) configuration(addresses string) ([]byte, error) {
+	plugins := []map[string]any{{
+		"type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": w.nat, "hairpinMode": true,
+		"ipam": map[string]any{"type": ipam, "dataDir": addresses, "ranges": [][]map[string]string{{{"subnet": w.subnet}}}},
+	}}
+	if w.nat {
+		plugins = append(plugins, map[string]any{"type": "portmap", "capabilities": map[string]bool{"portMappings": true}, "snat": true})
+	}
+	return json.Marshal(map[string]any{"cniVersion": "1.0.0", "name": "bench", "plugins": plugins})
 }
 
 // watch decides whether the time of plugins is taken. That costs a process start
@@ -121,14 +136,25 @@ func parsePluginLog(text string) ([]float64, error) {
 	return values, nil
 }
 
-// buildTimer builds timedplugin.
-func (b *bench) buildTimer(ctx context.Context, path string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "./bench/timedplugin")
+// build builds a program of this repository.
+func build(ctx context.Context, path, pkg string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build timedplugin: %w:\n%s", err, out)
+		return fmt.Errorf("build %s: %w:\n%s", pkg, err, out)
 	}
 	return nil
+}
+
+// inNetworkOf calls f, which starts a process, in the network namespace open as
+// a file.
+func inNetworkOf(namespace *os.File, f func() error) (err error) {
+	kernel.OnThread(func() {
+		if err = kernel.Setns(int(namespace.Fd()), unix.CLONE_NEWNET, "network of the daemon"); err == nil {
+			err = f()
+		}
+	})
+	return err
 }
 
 // inNewNetwork calls f, which starts a process, in a network namespace that

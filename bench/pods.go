@@ -24,7 +24,6 @@ type podSeries struct {
 	bridge      []float64 // pod ready with the bridge network
 	plugins     []float64 // of which CNI plugins
 	own         []float64 // and what is left
-	bridgeFour  []float64 // lives per second with the bridge network and four workers
 	cpu         []float64 // ms of the daemon per life, node's network, one worker
 	phases      phaseSeries
 	bridged     phaseSeries
@@ -33,43 +32,58 @@ type podSeries struct {
 // measurePods drives a fresh daemon's CRI server. Daemon, pods and bridge are
 // in a network namespace of their own.
 func (b *bench) measurePods(ctx context.Context, s subject) error {
+	return b.withPods(ctx, s, usual, throwaway.CRI{Binaries: true}, func(d *throwaway.Daemon, net *network) error {
+		return b.measurePodsOf(ctx, d, s.pods, net)
+	})
+}
+
+// withPods calls f with a fresh daemon that serves CRI and has a network; cri says what else is special.
+func (b *bench) withPods(ctx context.Context, s subject, w wiring, cri throwaway.CRI, f func(*throwaway.Daemon, *network) error) error {
 	dir, err := os.MkdirTemp("", "sardine-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if err := b.buildTimer(ctx, dir+"/timedplugin"); err != nil {
+	if err := build(ctx, dir+"/timedplugin", "./bench/timedplugin"); err != nil {
 		return err
 	}
-	net, err := newNetwork(dir, b.bin("tools"), dir+"/timedplugin")
+	net, err := newNetwork(dir, b.bin("tools"), dir+"/timedplugin", w)
 	if err != nil {
 		return err
 	}
 	var d *throwaway.Daemon
 	err = inNewNetwork(func() (err error) {
-		d, err = throwaway.StartCRI(ctx, s.binary, filepath.Dir(s.binary), throwaway.CRI{Plugins: net.plugins, Network: net.config})
+		cri.Plugins, cri.Network = net.plugins, net.config
+		d, err = throwaway.StartCRI(ctx, s.binary, filepath.Dir(s.binary), cri)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if err = b.measurePodsOf(ctx, d, s.pods, net); err != nil {
+	if err = f(d, net); err != nil {
 		err = fmt.Errorf("%w; the end of its log:\n%s", err, d.LogTail(10))
 	}
 	return errors.Join(err, d.Stop())
 }
 
 func (b *bench) measurePodsOf(ctx context.Context, d *throwaway.Daemon, into *podSeries, net *network) error {
-	// What a daemon sets up only once, the bridge among it.
-	for _, network := range []string{stress.NetworkHost, stress.NetworkCNI} {
-		if _, err := b.stressPods(ctx, d, network, "--count=8", "--concurrency=4"); err != nil {
-			return err
-		}
+	if err := b.warmUp(ctx, d); err != nil {
+		return err
 	}
 	if err := b.measureHostPods(ctx, d, into); err != nil {
 		return err
 	}
 	return b.measureBridgedPods(ctx, d, into, net)
+}
+
+// warmUp has a daemon set up what it does only once, the bridge among it.
+func (b *bench) warmUp(ctx context.Context, d *throwaway.Daemon) error {
+	for _, network := range []string{stress.NetworkHost, stress.NetworkCNI} {
+		if _, err := b.stressPods(ctx, d, network, "--count=8", "--concurrency=4"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b *bench) measureHostPods(ctx context.Context, d *throwaway.Daemon, into *podSeries) error {
@@ -103,10 +117,6 @@ func (b *bench) measureBridgedPods(ctx context.Context, d *throwaway.Daemon, int
 	if err != nil {
 		return err
 	}
-	four, err := b.stressPods(ctx, d, stress.NetworkCNI, duration, "--concurrency=4")
-	if err != nil {
-		return err
-	}
 	if err := net.watch(true); err != nil {
 		return err
 	}
@@ -121,7 +131,6 @@ func (b *bench) measureBridgedPods(ctx context.Context, d *throwaway.Daemon, int
 	into.bridge = append(into.bridge, ready)
 	into.plugins = append(into.plugins, plugins)
 	into.own = append(into.own, ready-plugins)
-	into.bridgeFour = append(into.bridgeFour, four.Rate)
 	into.bridged.add(one)
 	return nil
 }

@@ -15,10 +15,14 @@ import (
 
 // report is what was measured, with targets.
 type report struct {
-	rows       []row // of containers, and later of pods
-	firstOfPod int   // in rows
+	containers rows
+	pods       rows
+	stops      rows
+	network    rows
+	echo       echo
 	phases     []phaseRow
 	podPhases  []phaseRow
+	density    *densityReport // nil when it was not measured
 	machine    machine
 	effort     effort
 }
@@ -34,6 +38,9 @@ type row struct {
 	pass   bool
 }
 
+// rows are those of one table.
+type rows []row
+
 // phaseRow is the median of one phase in milliseconds: ours and theirs with
 // one worker, then with four; of pods, in the node's network and with a bridge.
 type phaseRow struct {
@@ -43,52 +50,61 @@ type phaseRow struct {
 
 func (b *bench) report() *report {
 	r := &report{machine: thisMachine(), effort: b.effort}
-	if b.only != "pods" {
+	if b.wants(containerSection) {
 		r.addContainers(b)
 	}
-	r.firstOfPod = len(r.rows)
-	if b.only != "containers" {
+	if b.wants(podSection) {
 		r.addPods(&b.ourPods, &b.peerPods)
+	}
+	if b.wants(stopSection) {
+		r.addStops(&b.ourStops, &b.peerStops)
+		r.echo = b.echo
+	}
+	if b.wants(networkSection) {
+		r.addNetwork(&b.ourNet, &b.peerNet)
+	}
+	if b.wants(densitySection) {
+		r.density = b.density.report(b.effort)
 	}
 	return r
 }
 
 // addContainers adds the promises of the daemon without CRI.
 func (r *report) addContainers(b *bench) {
-	s, p := &b.sardine, &b.peer
-	r.faster("create/start/delete per second, 4 workers", median(s.four), median(p.four), 8)
-	r.faster("create/start/delete per second, 1 worker", median(s.one), median(p.one), 6)
-	r.atMost("launch package alone, spec to exited process (beside it: runc run)", median(b.launches), median(b.runc), 5, "ms")
-	r.atMost("exec of /bin/true through the tasks API, p50", median(s.exec), median(p.exec), 4, "ms")
-	r.atMost("daemon resident memory, idle, empty root", median(s.idle), median(p.idle), 45, "MB")
-	r.atMost("daemon (and shim) memory per idle running container", median(s.memory), median(p.memory), 64, "KB")
-	r.atMost("host mount table growth per container", median(s.mounts), median(p.mounts), 0, "")
-	r.atMost("start-up, empty root", median(s.startUp), median(p.startUp), 100, "ms")
-	r.info("create/start/delete per second, 4 workers, `stress --library`", median(s.library), median(p.library), "/s")
-	r.info("helper processes per container", median(s.helpers), median(p.helpers), "")
-	r.info("node memory (MemAvailable) per idle running container", median(s.node), median(p.node), "KB")
-	r.info("daemon CPU per container life, 1 worker", median(s.cpu), median(p.cpu), "ms")
-	r.info("client CPU per container life, 1 worker (in all figures)", median(s.clientCPU), median(p.clientCPU), "ms")
+	s, p, t := &b.sardine, &b.peer, &r.containers
+	t.faster("create/start/delete per second, 4 workers", median(s.four), median(p.four), 8)
+	t.faster("create/start/delete per second, 1 worker", median(s.one), median(p.one), 6)
+	t.atMost("launch package alone, spec to exited process (beside it: runc run)", median(b.launches), median(b.runc), 5, "ms")
+	t.atMost("exec of /bin/true through the tasks API, p50", median(s.exec), median(p.exec), 4, "ms")
+	t.atMost("daemon resident memory, idle, empty root", median(s.idle), median(p.idle), 45, "MB")
+	t.atMost("daemon (and shim) memory per idle running container", median(s.memory), median(p.memory), 64, "KB")
+	t.atMost("host mount table growth per container", median(s.mounts), median(p.mounts), 0, "")
+	t.atMost("start-up, empty root", median(s.startUp), median(p.startUp), 100, "ms")
+	t.info("create/start/delete per second, 4 workers, `stress --library`", median(s.library), median(p.library), "/s")
+	t.info("helper processes per container", median(s.helpers), median(p.helpers), "")
+	t.info("node memory (MemAvailable) per idle running container", median(s.node), median(p.node), "KB")
+	t.info("daemon CPU per container life, 1 worker", median(s.cpu), median(p.cpu), "ms")
+	t.info("client CPU per container life, 1 worker (in all figures)", median(s.clientCPU), median(p.clientCPU), "ms")
 	r.phases = phaseRows(s.onePhases, p.onePhases, s.fourPhases, p.fourPhases)
 }
 
 // addPods adds the promises of the CRI server.
 func (r *report) addPods(s, p *podSeries) {
-	r.atMost("pod ready (sandbox and one container), host network, 1 worker, p50", median(s.ready), median(p.ready), 12, "ms")
-	r.atMost("pod ready with bridge CNI as plugin binaries, p50", median(s.bridge), median(p.bridge), 60, "ms")
-	r.atMost("of which not the plugins", median(s.own), median(p.own), 12, "ms")
-	r.atMost("CreateContainer + StartContainer, p50", median(s.createStart), median(p.createStart), 8, "ms")
-	r.atMost("ExecSync of /bin/true, p50", median(s.exec), median(p.exec), 4, "ms")
-	r.faster("whole pod lifecycles per second, host network, 4 workers", median(s.four), median(p.four), 8)
-	r.info("whole pod lifecycles per second, bridge CNI, 4 workers", median(s.bridgeFour), median(p.bridgeFour), "/s")
-	r.info("CNI plugins per pod, ADD", median(s.plugins), median(p.plugins), "ms")
-	r.info("daemon CPU per pod life, host network, 1 worker", median(s.cpu), median(p.cpu), "ms")
+	t := &r.pods
+	t.atMost("pod ready (sandbox and one container), host network, 1 worker, p50", median(s.ready), median(p.ready), 12, "ms")
+	t.atMost("pod ready with bridge CNI as plugin binaries, p50", median(s.bridge), median(p.bridge), 60, "ms")
+	t.atMost("of which not the plugins", median(s.own), median(p.own), 12, "ms")
+	t.atMost("CreateContainer + StartContainer, p50", median(s.createStart), median(p.createStart), 8, "ms")
+	t.atMost("ExecSync of /bin/true, p50", median(s.exec), median(p.exec), 4, "ms")
+	t.faster("whole pod lifecycles per second, host network, 4 workers", median(s.four), median(p.four), 8)
+	t.info("CNI plugins per pod, ADD", median(s.plugins), median(p.plugins), "ms")
+	t.info("daemon CPU per pod life, host network, 1 worker", median(s.cpu), median(p.cpu), "ms")
 	r.podPhases = phaseRows(s.phases, p.phases, s.bridged, p.bridged)
 }
 
 // faster is a target that is a multiple of the peer in the same run.
-func (r *report) faster(what string, ours, theirs, times float64) {
-	r.rows = append(r.rows, row{
+func (r *rows) faster(what string, ours, theirs, times float64) {
+	*r = append(*r, row{
 		what: what, ours: ours, theirs: theirs, unit: "/s",
 		ratio:  fmt.Sprintf("%.1f times", ours/theirs),
 		target: fmt.Sprintf("at least %g times", times),
@@ -96,9 +112,28 @@ func (r *report) faster(what string, ours, theirs, times float64) {
 	})
 }
 
+// sooner is a target for seconds that the peer takes a multiple of in the same run.
+func (r *rows) sooner(what string, ours, theirs, times float64) {
+	*r = append(*r, row{
+		what: what, ours: ours, theirs: theirs, unit: "s",
+		ratio:  fmt.Sprintf("%.1f times", theirs/ours),
+		target: fmt.Sprintf("at least %g times", times),
+		pass:   theirs >= times*ours,
+	})
+}
+
+// atLeast is an absolute target per second.
+func (r *rows) atLeast(what string, ours, theirs, limit float64) {
+	*r = append(*r, row{
+		what: what, ours: ours, theirs: theirs, unit: "/s", ratio: share(ours, theirs),
+		target: fmt.Sprintf("at least %g/s", limit),
+		pass:   ours >= limit,
+	})
+}
+
 // atMost is an absolute target; the peer is there to compare.
-func (r *report) atMost(what string, ours, theirs, limit float64, unit string) {
-	r.rows = append(r.rows, row{
+func (r *rows) atMost(what string, ours, theirs, limit float64, unit string) {
+	*r = append(*r, row{
 		what: what, ours: ours, theirs: theirs, unit: unit, ratio: share(ours, theirs),
 		target: strings.TrimSpace(fmt.Sprintf("at most %g %s", limit, unit)),
 		pass:   ours <= limit,
@@ -106,8 +141,8 @@ func (r *report) atMost(what string, ours, theirs, limit float64, unit string) {
 }
 
 // info has no target.
-func (r *report) info(what string, ours, theirs float64, unit string) {
-	r.rows = append(r.rows, row{what: what, ours: ours, theirs: theirs, unit: unit, ratio: share(ours, theirs), pass: true})
+func (r *rows) info(what string, ours, theirs float64, unit string) {
+	*r = append(*r, row{what: what, ours: ours, theirs: theirs, unit: unit, ratio: share(ours, theirs), pass: true})
 }
 
 // share says how much smaller ours is.
@@ -134,12 +169,18 @@ func phaseRows(from ...phaseSeries) []phaseRow {
 	return rows
 }
 
+// all are the rows of the tables that compare the same things.
+func (r *report) all() rows { return slices.Concat(r.containers, r.pods, r.stops, r.network) }
+
 func (r *report) missed() int {
 	n := 0
-	for _, row := range r.rows {
+	for _, row := range r.all() {
 		if !row.pass {
 			n++
 		}
+	}
+	if r.density != nil {
+		n += r.density.missed()
 	}
 	return n
 }
@@ -165,13 +206,18 @@ func (r *report) writeMarkdown(w io.Writer) {
 	fmt.Fprintf(w, "each stress run takes %s, memory is that of %d idle containers. Both daemons run the same set of\n", r.effort.stress, r.effort.hold)
 	fmt.Fprintf(w, "plugins (CRI off, but for the pods below) and are driven by the same `sardine stress`, one API call per step; with `--library` it makes\nthe three times as many calls that containerd's client library makes for a container.\n\n")
 	r.machine.writeMarkdown(w)
-	writeRows(w, r.rows[:r.firstOfPod])
+	writeRows(w, r.containers)
 	fmt.Fprint(w, "\nMedian of each step of a container's life in ms:\n\n")
 	writePhases(w, r.phases, "1 worker", "4 workers")
 	fmt.Fprint(w, podsHeading)
-	writeRows(w, r.rows[r.firstOfPod:])
+	writeRows(w, r.pods)
 	fmt.Fprint(w, "\nMedian of each step of a pod's life in ms, 1 worker:\n\n")
 	writePhases(w, r.podPhases, "host network", "bridge")
+	r.writeStops(w)
+	r.writeNetwork(w)
+	if r.density != nil {
+		r.density.writeMarkdown(w)
+	}
 }
 
 // podsHeading says how pods are measured.
@@ -180,7 +226,7 @@ const podsHeading = `
 
 The same daemons with CRI on, each in a network namespace of its own, driven by ` + "`sardine stress --cri`" + `: pods of one
 container that writes its log to a file. The bridge network is that of the stock plugins bridge, host-local, portmap and, where the
-daemon starts it, loopback. The time of plugins is that from the start of each to its end, taken in a further run by
+daemon starts it, loopback, executed by both (in_process = false in sardined's configuration; see the section on networks for the other case). The time of plugins is that from the start of each to its end, taken in a further run by
 ` + "`bench/timedplugin`" + ` in their place, summed up per pod; what is not theirs is the difference of the medians. The same tiny
 image is containerd's pause image.
 `
@@ -200,8 +246,12 @@ func writePhases(w io.Writer, rows []phaseRow, left, right string) {
 }
 
 func (r *report) writeTable(w io.Writer) {
-	for _, row := range r.rows {
+	for _, row := range r.all() {
 		fmt.Fprintf(w, "%-68s %12s  %12s  %-11s %-18s %s\n", row.what, row.number(row.ours), row.number(row.theirs), row.ratio, row.target, row.verdict())
+	}
+	r.writeEcho(w)
+	if r.density != nil {
+		r.density.writeTable(w)
 	}
 }
 
