@@ -38,12 +38,18 @@ INIT_MAX_BYTES := 3145728
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := bin/tools/golangci-lint-$(GOLANGCI_VERSION)
 
+# Their steps can be made to fail, and each be the last one of a daemon.
+FAULT_PACKAGES := ./internal/container ./internal/pod
+
+# Tests in networks of their own, of what takes no time limits.
+PLUGIN_PACKAGES := ./internal/cniplugin/... ./internal/nft ./internal/masquerade ./internal/iptables ./internal/macspoof
+
 # Each starts daemons and compares the node before and after, so one at a time.
-E2E_PACKAGES  := ./test/features/... ./test/e2e/... ./test/cri/...
-UNIT_PACKAGES  = $(shell go list ./... | grep -v -e /test/e2e -e /test/features -e /test/cri -e /test/kubelet)
+E2E_PACKAGES  := ./test/features/... ./test/e2e/... ./test/cri/... ./test/chaos/... ./test/upgrade/... ./test/deploy/... ./test/network ./test/network/churn
+UNIT_PACKAGES  = $(filter-out $(shell go list $(FAULT_PACKAGES) $(PLUGIN_PACKAGES) $(E2E_PACKAGES) ./test/network/... ./test/kubelet/...), $(shell go list ./...))
 
 .PHONY: all
-all: bin/sardined bin/sardine bin/sardine-init ## the binaries, in bin/
+all: bin/sardined bin/sardine bin/sardine-init bin/sardine-probe ## the binaries, in bin/
 
 .PHONY: FORCE
 FORCE:
@@ -59,6 +65,9 @@ bin/sardine-init: FORCE | deps-build
 	@size=$$(stat -c %s $@); test $$size -le $(INIT_MAX_BYTES) || \
 		{ echo "$@ has $$size bytes, at most $(INIT_MAX_BYTES) allowed" >&2; exit 1; }
 
+bin/sardine-probe: FORCE | deps-build
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ ./cmd/sardine-probe
+
 .PHONY: deps deps-build deps-generate deps-test
 deps: deps-build deps-generate deps-test ## install missing build and test packages (Debian, as root)
 deps-build deps-generate deps-test: deps-%:
@@ -69,13 +78,17 @@ generate: | deps-build deps-generate ## rebuild the committed eBPF objects from 
 	go generate ./...
 
 .PHONY: tools
-tools: bin/tools/.built bin/tools/payload ## containerd, runc, CNI plugins, crictl and critest, to test with and measure beside
+tools: bin/tools/.built bin/tools/payload bin/tools/testserver bin/tools/promtool ## containerd, runc, CNI plugins, crictl and critest, to test with and measure beside
 bin/tools/.built: bench/tools/go.mod bench/tools/go.sum | deps-build
 	@mkdir -p bin/tools
 	CGO_ENABLED=1 go build -C bench/tools -trimpath -tags '$(STATIC_TAGS)' -ldflags '$(STATIC_LDFLAGS)' -o $(CURDIR)/bin/tools/ tool
 	@# A test binary, which cannot be a tool of the module.
 	CGO_ENABLED=0 go test -C bench/tools -c -trimpath -ldflags '-s -w' -o $(CURDIR)/bin/tools/critest sigs.k8s.io/cri-tools/cmd/critest
 	@touch $@
+
+bin/tools/promtool:
+	@mkdir -p bin/tools
+	@build/promtool $@
 
 # Kubernetes' kubelet, to test with: three minutes from nothing.
 KUBELET_VERSION = $(shell sed -n 's|^require k8s.io/kubernetes ||p' test/kubelet/tools/go.mod)
@@ -88,22 +101,54 @@ bin/tools/.kubelet: test/kubelet/tools/go.mod test/kubelet/tools/go.sum | deps-b
 		-ldflags '-s -w -X k8s.io/component-base/version.gitVersion=$(KUBELET_VERSION)' k8s.io/kubernetes/cmd/kubelet
 	@touch $@
 
+.PHONY: prebuild
+prebuild: kubelet ## compile what make test takes longest to compile
+	go build -race ./...
+	CGO_ENABLED=0 go test -C test/policy -trimpath -run '^$$' ./...
+
 # What the tests run inside containers.
 bin/tools/payload: FORCE
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ ./test/payload
 
-.PHONY: test test-unit test-e2e test-vm
-test: test-unit test-e2e test-kubelet ## every test that needs no virtual machine; run it as root
-test-unit: all | deps-test
+bin/tools/testserver: FORCE
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ ./test/payload/testserver
+
+# The first three mind no company: CI runs them beside the virtual machine.
+.PHONY: test test-faults test-plugins test-unit test-e2e test-vm
+test: test-faults test-plugins test-policy test-unit test-e2e test-differential test-kubelet ## every test that needs no virtual machine; run it as root
+test-faults: all tools | deps-test
+	go test -race -timeout 30m -tags faults $(FAULT_PACKAGES)
+test-plugins: all tools | deps-test
+	go test -race -timeout 30m $(PLUGIN_PACKAGES)
+test-unit: all tools | deps-test
 	go test -race -timeout 10m $(UNIT_PACKAGES)
-	@# Every step made to fail, and every step the last one of a daemon.
-	go test -race -timeout 10m -tags faults ./internal/container ./internal/pod
 test-e2e: all tools | deps-test
 	go test -p 1 -timeout 15m $(E2E_PACKAGES)
+
+# All in networks of its own.
+.PHONY: test-differential
+test-differential: all tools | deps-test ## the plugins inside, compared with the reference plugins, as root
+	go test -timeout 30m ./test/network/differential
 
 .PHONY: test-kubelet
 test-kubelet: all tools kubelet | deps-test ## a real kubelet runs pods on the daemon, as root
 	go test -timeout 20m ./test/kubelet/...
+
+# Needs no cluster and no root. Built as the kubelet is, so that most is there already; and what it reads lies outside of
+# its module, where go test would not notice a change.
+.PHONY: test-policy
+test-policy: ## the API server's own code admits pods by the policies in deploy/
+	CGO_ENABLED=0 go test -C test/policy -trimpath -count=1 -timeout 5m ./...
+
+# ROUNDS, each of CHAOS_TIME and a few seconds. A round that fails names its seed: make chaos ROUNDS=1 SEED=...
+ROUNDS     ?= 20
+CHAOS_TIME ?= 160s
+SEED       ?=
+
+.PHONY: chaos
+chaos: all tools | deps-test ## an hour of killing the daemon while pods live, as root; ROUNDS=20 CHAOS_TIME=160s
+	SARDINE_CHAOS_ROUNDS=$(ROUNDS) SARDINE_CHAOS_TIME=$(CHAOS_TIME) SARDINE_CHAOS_SEED=$(SEED) \
+		go test -v -count=1 -timeout 0 -run TestChaos ./test/chaos
 
 test-vm: all tools | deps-test ## the end-to-end tests under systemd and cgroup v2, in a virtual machine
 	test/vm/run
@@ -115,6 +160,8 @@ lint: $(GOLANGCI) | deps-build ## gofmt, go vet, golangci-lint
 	go vet ./...
 	$(GOLANGCI) run ./...
 
+.PHONY: linter
+linter: $(GOLANGCI)
 $(GOLANGCI):
 	@mkdir -p bin/tools
 	CGO_ENABLED=0 GOBIN=$(CURDIR)/bin/tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
@@ -131,7 +178,7 @@ demo: all ## start 100 containers in a private daemon, as root
 .PHONY: install
 install: all ## install to PREFIX (/usr/local), under DESTDIR, with the systemd unit
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(UNITDIR)
-	install -m 0755 bin/sardined bin/sardine bin/sardine-init $(DESTDIR)$(PREFIX)/bin/
+	install -m 0755 bin/sardined bin/sardine bin/sardine-init bin/sardine-probe $(DESTDIR)$(PREFIX)/bin/
 	sed 's|@PREFIX@|$(PREFIX)|g' deploy/sardined.service >$(DESTDIR)$(UNITDIR)/sardined.service
 	chmod 0644 $(DESTDIR)$(UNITDIR)/sardined.service
 
