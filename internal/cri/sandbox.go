@@ -53,15 +53,15 @@ func (s *Service) RemovePodSandbox(ctx context.Context, req *runtime.RemovePodSa
 	return result(&runtime.RemovePodSandboxResponse{}, err)
 }
 
-// PodSandboxStatus tells the status of a pod and, for evented PLEG, of its containers.
+// PodSandboxStatus tells the status of a pod and, for evented PLEG, of its containers. A kubelet takes events that are older than the
+// timestamp for no news, so it is the time before the look at the pod: whatever the answer lacks has a later event.
 func (s *Service) PodSandboxStatus(_ context.Context, req *runtime.PodSandboxStatusRequest) (*runtime.PodSandboxStatusResponse, error) {
 	sandbox, err := s.Pods.Sandbox(req.PodSandboxId)
 	if err != nil {
 		return nil, fail(err)
 	}
-	response := &runtime.PodSandboxStatusResponse{
-		Status: sandboxStatus(sandbox), ContainersStatuses: containerStatuses(sandbox), Timestamp: time.Now().UnixNano(),
-	}
+	response := &runtime.PodSandboxStatusResponse{Timestamp: time.Now().UnixNano()}
+	response.Status, response.ContainersStatuses = sandboxStatus(sandbox), containerStatuses(sandbox)
 	if req.Verbose {
 		response.Info, err = sandboxInfo(sandbox)
 	}

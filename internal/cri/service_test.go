@@ -155,8 +155,14 @@ func (s *server) runPod(labels map[string]string, handler string) string {
 
 func (s *server) createContainer(pod string, labels map[string]string) string {
 	s.t.Helper()
+	return s.createAttempt(pod, 0, labels)
+}
+
+func (s *server) createAttempt(pod string, attempt uint32, labels map[string]string) string {
+	s.t.Helper()
 	answer, err := s.CreateContainer(s.t.Context(), &runtime.CreateContainerRequest{PodSandboxId: pod, Config: &runtime.ContainerConfig{
-		Metadata: &runtime.ContainerMetadata{Name: "c"}, Image: &runtime.ImageSpec{Image: "busybox", UserSpecifiedImage: "box"}, Labels: labels, Command: []string{"true"},
+		Metadata: &runtime.ContainerMetadata{Name: "c", Attempt: attempt},
+		Image:    &runtime.ImageSpec{Image: "busybox", UserSpecifiedImage: "box"}, Labels: labels, Command: []string{"true"},
 	}})
 	must(s.t, err)
 	return answer.ContainerId
@@ -415,6 +421,63 @@ func TestEventsAreSent(t *testing.T) {
 		if e.ContainerId != want.id || e.ContainerEventType != want.kind || e.PodSandboxStatus.GetId() != id || e.CreatedAt == 0 {
 			t.Errorf("event %d is %v", i, e)
 		}
+	}
+}
+
+// TestTimestampOfStatus: whatever happened before an answer's timestamp is in the answer. A kubelet that has it will not look at
+// the events from before.
+func TestTimestampOfStatus(t *testing.T) {
+	s := newServer(t)
+	id := s.runPod(nil, "")
+	var attempt uint32
+	for ; attempt < 50; attempt++ { // that the look takes its time
+		s.createAttempt(id, attempt, nil)
+	}
+	events, err := s.GetContainerEvents(t.Context(), &runtime.GetEventsRequest{})
+	must(t, err)
+	_, err = events.Header()
+	must(t, err)
+
+	answers, done := make(chan []*runtime.PodSandboxStatusResponse), make(chan struct{})
+	go func() { answers <- s.statusUntil(id, done) }()
+	deleted := map[string]int64{}
+	for ; attempt < 150; attempt++ {
+		c := s.createAttempt(id, attempt, nil)
+		_, err := s.RemoveContainer(t.Context(), &runtime.RemoveContainerRequest{ContainerId: c})
+		must(t, err)
+		for deleted[c] == 0 {
+			e, err := events.Recv()
+			must(t, err)
+			if e.ContainerEventType == runtime.ContainerEventType_CONTAINER_DELETED_EVENT {
+				deleted[e.ContainerId] = e.CreatedAt
+			}
+		}
+	}
+	close(done)
+	for _, answer := range <-answers {
+		for _, c := range answer.ContainersStatuses {
+			if at := deleted[c.Id]; at != 0 && at <= answer.Timestamp {
+				t.Errorf("a status of %d tells of a container that was deleted at %d", answer.Timestamp, at)
+			}
+		}
+	}
+}
+
+// statusUntil asks for a pod's status again and again.
+func (s *server) statusUntil(id string, done <-chan struct{}) []*runtime.PodSandboxStatusResponse {
+	var answers []*runtime.PodSandboxStatusResponse
+	for {
+		select {
+		case <-done:
+			return answers
+		default:
+		}
+		answer, err := s.PodSandboxStatus(context.Background(), &runtime.PodSandboxStatusRequest{PodSandboxId: id})
+		if err != nil {
+			s.t.Error(err)
+			return answers
+		}
+		answers = append(answers, answer)
 	}
 }
 
