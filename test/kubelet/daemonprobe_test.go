@@ -97,7 +97,7 @@ func (p *pod) getWell(container string) {
 
 func testDaemonLiveness(t *testing.T, n *node) {
 	answeredByDaemon(t)
-	p := n.run(t, fmt.Sprintf(wellPod, "livenessProbe", "periodSeconds: 1\n    failureThreshold: 2\n    timeoutSeconds: 10"))
+	p := n.run(t, fmt.Sprintf(wellPod, "livenessProbe", "periodSeconds: 1\n    failureThreshold: 5\n    timeoutSeconds: 10"))
 	s := p.ready()
 	for _, container := range wellContainers {
 		expect(t, "restarts of "+container, s.container(container).RestartCount, 0)

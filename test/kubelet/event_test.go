@@ -243,10 +243,11 @@ var eventedTests = []podTest{
 // containers, and from its statistics what pods use.
 func testEvented(t *testing.T, n *node) {
 	n.kubelet.stop(unix.SIGTERM)
+	before := n.kubelet.logged(t)
 	n.kubelet.gates = map[string]bool{"EventedPLEG": true, "PodAndContainerStatsFromCRI": true}
 	n.kubelet.start()
 	t.Run("pods", func(t *testing.T) { n.runAll(t, eventedTests) })
-	n.kubelet.checkNames(t)
+	n.kubelet.checkNames(t, before)
 	eventually(t, "the kubelet gets events", func() error {
 		text, err := n.kubelet.api.get("/metrics")
 		if err != nil {
@@ -262,14 +263,21 @@ func testEvented(t *testing.T, n *node) {
 }
 
 // checkNames: a kubelet that does not see a container, or takes an older one for
-// the latest, starts the next one under a name that is in use.
-func (k *kubelet) checkNames(t *testing.T) {
+// the latest, starts the next one under a name that is in use. What was logged
+// before does not count.
+func (k *kubelet) checkNames(t *testing.T, before []byte) {
+	t.Helper()
+	log := k.logged(t)[len(before):]
+	if refused := regexp.MustCompile(`.*"CreateContainer .*AlreadyExists.*`).Find(log); refused != nil {
+		t.Errorf("a container's name was in use: %s", refused)
+	}
+}
+
+func (k *kubelet) logged(t *testing.T) []byte {
 	t.Helper()
 	log, err := os.ReadFile(k.node.path("kubelet.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if refused := regexp.MustCompile(`.*"CreateContainer .*AlreadyExists.*`).Find(log); refused != nil {
-		t.Errorf("a container's name was in use: %s", refused)
-	}
+	return log
 }

@@ -249,8 +249,9 @@ func (n *node) unmountBelow(dir string) {
 
 const (
 	// patience is how long anything may take. Nothing needs a tenth of it, but
-	// machines are slow and busy, and a kubelet backs off after errors.
-	patience = 2 * time.Minute
+	// machines are slow and busy, a kubelet backs off after errors, and what it
+	// collects once a minute it may fail to collect the first time.
+	patience = 3 * time.Minute
 	// turn is how long other runs of this test may take.
 	turn = 10 * time.Minute
 	// pause lies between two looks.

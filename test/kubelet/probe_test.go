@@ -43,7 +43,7 @@ var (
 )
 
 func testLiveness(t *testing.T, n *node) {
-	p := n.run(t, fmt.Sprintf(healthPod, "livenessProbe", "periodSeconds: 1\n    failureThreshold: 2\n    timeoutSeconds: 10"))
+	p := n.run(t, fmt.Sprintf(healthPod, "livenessProbe", "periodSeconds: 1\n    failureThreshold: 5\n    timeoutSeconds: 10"))
 	p.ready()
 	for container, command := range illness {
 		p.sh(container, begun+command)

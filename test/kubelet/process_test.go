@@ -62,7 +62,11 @@ func (k *kubelet) start() {
 	}
 	k.log = log
 	k.cmd = exec.Command(e2e.Program(n.t, "kubelet"), "--config", n.path("kubelet.yaml"), "--root-dir", n.path("kubelet"),
-		"--cert-dir", n.path("pki"), "--hostname-override=node", "--node-ip="+nodeIP, "--containerd="+n.daemon.Address, "--v=4")
+		"--cert-dir", n.path("pki"), "--hostname-override=node", "--node-ip="+nodeIP, "--containerd="+n.daemon.Address,
+		// With one, its garbage collection may remove the container that has just ended before the API tells how it ended, when the next one is
+		// created and not started yet.
+		"--maximum-dead-containers-per-container=2",
+		fmt.Sprintf("--v=%d", k.verbosity()))
 	k.cmd.Stdout, k.cmd.Stderr = log, log
 	k.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	k.exited = make(chan struct{})
@@ -73,6 +77,15 @@ func (k *kubelet) start() {
 	}
 	k.api = newAPI(k)
 	eventually(n.t, "the kubelet is healthy", k.healthy)
+}
+
+// verbosity is that of the log. A kubelet that gets events writes each of them down twice at 4, before it takes note of it; and every five
+// seconds it believes that it has taken note of all. A container whose start is still to be noted then is started again.
+func (k *kubelet) verbosity() int {
+	if k.gates["EventedPLEG"] {
+		return 2
+	}
+	return 4
 }
 
 // own starts a command and waits for it on a thread of its own: the kernel
