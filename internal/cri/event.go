@@ -36,8 +36,7 @@ func (s *Service) GetContainerEvents(_ *runtime.GetEventsRequest, out grpc.Serve
 }
 
 func eventResponse(e pod.Event) *runtime.ContainerEventResponse {
-	return &runtime.ContainerEventResponse{
-		ContainerId: e.ContainerID, ContainerEventType: e.Type, CreatedAt: e.At.UnixNano(),
-		PodSandboxStatus: sandboxStatus(e.Sandbox), ContainersStatuses: containerStatuses(e.Sandbox),
-	}
+	response := &runtime.ContainerEventResponse{ContainerId: e.ContainerID, ContainerEventType: e.Type}
+	response.CreatedAt, response.PodSandboxStatus, response.ContainersStatuses = everything(e.Sandbox)
+	return response
 }

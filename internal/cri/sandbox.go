@@ -53,19 +53,27 @@ func (s *Service) RemovePodSandbox(ctx context.Context, req *runtime.RemovePodSa
 	return result(&runtime.RemovePodSandboxResponse{}, err)
 }
 
-// PodSandboxStatus tells the status of a pod and, for evented PLEG, of its containers. A kubelet takes events that are older than the
-// timestamp for no news, so it is the time before the look at the pod: whatever the answer lacks has a later event.
+// PodSandboxStatus tells the status of a pod and, for evented PLEG, of its containers.
 func (s *Service) PodSandboxStatus(_ context.Context, req *runtime.PodSandboxStatusRequest) (*runtime.PodSandboxStatusResponse, error) {
 	sandbox, err := s.Pods.Sandbox(req.PodSandboxId)
 	if err != nil {
 		return nil, fail(err)
 	}
-	response := &runtime.PodSandboxStatusResponse{Timestamp: time.Now().UnixNano()}
-	response.Status, response.ContainersStatuses = sandboxStatus(sandbox), containerStatuses(sandbox)
+	response := &runtime.PodSandboxStatusResponse{}
+	response.Timestamp, response.Status, response.ContainersStatuses = everything(sandbox)
 	if req.Verbose {
 		response.Info, err = sandboxInfo(sandbox)
 	}
 	return result(response, err)
+}
+
+// everything is the status of a pod and its containers, and of when, in nanoseconds. A kubelet keeps what has the latest time and takes
+// what is older for no news, so the time is from before the look, and that of newer content is later.
+func everything(s *pod.Sandbox) (at int64, sandbox *runtime.PodSandboxStatus, containers []*runtime.ContainerStatus) {
+	s.Look(func(now time.Time) {
+		at, sandbox, containers = now.UnixNano(), sandboxStatus(s), containerStatuses(s)
+	})
+	return at, sandbox, containers
 }
 
 func sandboxStatus(s *pod.Sandbox) *runtime.PodSandboxStatus {

@@ -3,6 +3,7 @@
 package cri
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -424,13 +425,13 @@ func TestEventsAreSent(t *testing.T) {
 	}
 }
 
-// TestTimestampOfStatus: whatever happened before an answer's timestamp is in the answer. A kubelet that has it will not look at
-// the events from before.
-func TestTimestampOfStatus(t *testing.T) {
+// TestTimesOfLooks: by the times of answers and events no container is there before its creation or after its removal. A kubelet
+// keeps what has the latest time.
+func TestTimesOfLooks(t *testing.T) {
 	s := newServer(t)
 	id := s.runPod(nil, "")
 	var attempt uint32
-	for ; attempt < 50; attempt++ { // that the look takes its time
+	for ; attempt < 50; attempt++ { // that a look takes its time
 		s.createAttempt(id, attempt, nil)
 	}
 	events, err := s.GetContainerEvents(t.Context(), &runtime.GetEventsRequest{})
@@ -438,46 +439,78 @@ func TestTimestampOfStatus(t *testing.T) {
 	_, err = events.Header()
 	must(t, err)
 
-	answers, done := make(chan []*runtime.PodSandboxStatusResponse), make(chan struct{})
-	go func() { answers <- s.statusUntil(id, done) }()
-	deleted := map[string]int64{}
-	for ; attempt < 150; attempt++ {
+	const lookers = 4
+	answers, done := make(chan []look, lookers), make(chan struct{})
+	for range lookers {
+		go func() { answers <- s.lookUntil(id, done) }()
+	}
+	var looks []look
+	for ; attempt < 200; attempt++ {
 		c := s.createAttempt(id, attempt, nil)
 		_, err := s.RemoveContainer(t.Context(), &runtime.RemoveContainerRequest{ContainerId: c})
 		must(t, err)
-		for deleted[c] == 0 {
+		for range 2 {
 			e, err := events.Recv()
 			must(t, err)
-			if e.ContainerEventType == runtime.ContainerEventType_CONTAINER_DELETED_EVENT {
-				deleted[e.ContainerId] = e.CreatedAt
-			}
+			looks = append(looks, lookAt(e.CreatedAt, e.ContainersStatuses))
 		}
 	}
 	close(done)
-	for _, answer := range <-answers {
-		for _, c := range answer.ContainersStatuses {
-			if at := deleted[c.Id]; at != 0 && at <= answer.Timestamp {
-				t.Errorf("a status of %d tells of a container that was deleted at %d", answer.Timestamp, at)
+	for range lookers {
+		looks = append(looks, <-answers...)
+	}
+	slices.SortStableFunc(looks, func(a, b look) int { return cmp.Compare(a.at, b.at) })
+	checkLooks(t, looks)
+}
+
+// look is a time and which containers a pod then had.
+type look struct {
+	at         int64
+	containers map[string]bool
+}
+
+func lookAt(at int64, statuses []*runtime.ContainerStatus) look {
+	l := look{at: at, containers: map[string]bool{}}
+	for _, c := range statuses {
+		l.containers[c.Id] = true
+	}
+	return l
+}
+
+func checkLooks(t *testing.T, looks []look) {
+	t.Helper()
+	gone, there := map[string]int64{}, map[string]bool{}
+	for _, l := range looks {
+		for id := range there {
+			if !l.containers[id] {
+				gone[id] = l.at
+				delete(there, id)
+			}
+		}
+		for id := range l.containers {
+			there[id] = true
+			if at := gone[id]; at != 0 {
+				t.Errorf("container %s was gone at %d and there at %d", id, at, l.at)
 			}
 		}
 	}
 }
 
-// statusUntil asks for a pod's status again and again.
-func (s *server) statusUntil(id string, done <-chan struct{}) []*runtime.PodSandboxStatusResponse {
-	var answers []*runtime.PodSandboxStatusResponse
+// lookUntil asks for a pod's status again and again.
+func (s *server) lookUntil(id string, done <-chan struct{}) []look {
+	var looks []look
 	for {
 		select {
 		case <-done:
-			return answers
+			return looks
 		default:
 		}
 		answer, err := s.PodSandboxStatus(context.Background(), &runtime.PodSandboxStatusRequest{PodSandboxId: id})
 		if err != nil {
 			s.t.Error(err)
-			return answers
+			return looks
 		}
-		answers = append(answers, answer)
+		looks = append(looks, lookAt(answer.Timestamp, answer.ContainersStatuses))
 	}
 }
 

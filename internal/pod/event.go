@@ -4,7 +4,6 @@ package pod
 
 import (
 	"sync"
-	"time"
 
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -14,7 +13,6 @@ type Event struct {
 	Type        runtime.ContainerEventType
 	ContainerID string
 	Sandbox     *Sandbox
-	At          time.Time
 }
 
 // subscriberBuffer is how many events a subscriber may be behind.
@@ -53,12 +51,9 @@ func (e *events) drop(ch chan Event) {
 	}
 }
 
-// publish gives an event its time. Whoever reads events takes one that is older than the last for no news, so none may overtake another
-// between the look at the clock and the channel.
 func (e *events) publish(ev Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	ev.At = time.Now()
 	for ch := range e.subscribers {
 		select {
 		case ch <- ev:

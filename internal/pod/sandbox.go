@@ -66,6 +66,8 @@ type Sandbox struct {
 	// op serializes stopping and removing.
 	op lock
 
+	look sync.Mutex // taken before mu, and those of containers
+
 	mu         sync.Mutex // guards what follows
 	phase      phase
 	network    *network.Result // nil without
@@ -122,6 +124,13 @@ func (s *Sandbox) held() bool {
 		return true
 	}
 	return s.holder != nil && s.holder.Status().State == container.Running
+}
+
+// Look calls f with the time, one at a time: of two looks the one with the later time has the newer state.
+func (s *Sandbox) Look(f func(now time.Time)) {
+	s.look.Lock()
+	defer s.look.Unlock()
+	f(time.Now())
 }
 
 // Containers lists the containers of the pod, in no order.
