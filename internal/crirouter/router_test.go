@@ -20,9 +20,12 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // server is one of the two. It has one pod and one container, and notes what it is asked.
@@ -30,6 +33,10 @@ type server struct {
 	starting atomic.Bool
 	runtime.UnimplementedRuntimeServiceServer
 	pod, container string
+	// deaf, if not nil, has the server look at nothing, as containerd's own does, until deaf is closed. Then it sends an event, and
+	// says on sent what came of that.
+	deaf chan struct{}
+	sent chan error
 
 	mu    sync.Mutex
 	fails error // what calls return
@@ -168,6 +175,12 @@ func (s *server) StreamContainers(_ *runtime.StreamContainersRequest, out grpc.S
 }
 
 func (s *server) GetContainerEvents(_ *runtime.GetEventsRequest, out grpc.ServerStreamingServer[runtime.ContainerEventResponse]) error {
+	if s.deaf != nil {
+		<-s.deaf
+		err := out.Send(&runtime.ContainerEventResponse{ContainerId: s.container})
+		s.sent <- err
+		return err
+	}
 	if err := out.SendHeader(nil); err != nil {
 		return err
 	}
@@ -373,4 +386,64 @@ func TestEvents(t *testing.T) {
 	if status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("the end of one server is %v", err)
 	}
+}
+
+// TestEventsEndWithOurs: the client is told at once that ours has ended, also when the other server never notices.
+func TestEventsEndWithOurs(t *testing.T) {
+	ours, theirs, client := pair(t)
+	theirs.deaf, theirs.sent = make(chan struct{}), make(chan error, 1)
+	hear := sync.OnceFunc(func() { close(theirs.deaf) })
+	defer hear()
+	ours.fail(fmt.Errorf("too slow: %w", errdefs.ErrResourceExhausted))
+	ctx, cancel := context.WithTimeout(t.Context(), testnode.Patience)
+	defer cancel()
+	stream, err := client.GetContainerEvents(ctx, &runtime.GetEventsRequest{})
+	for err == nil {
+		_, err = stream.Recv()
+	}
+	if status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("the end of ours is %v", err)
+	}
+	hear()
+	if err := <-theirs.sent; !errors.Is(err, context.Canceled) {
+		t.Errorf("an event after the end: %v", err)
+	}
+}
+
+// TestEventsEndWithClient: who is gone is not followed up to the next event of the other server, which is not sent.
+func TestEventsEndWithClient(t *testing.T) {
+	ours, theirs := &server{container: "ours"}, &server{container: "theirs", deaf: make(chan struct{}), sent: make(chan error, 1)}
+	hear := sync.OnceFunc(func() { close(theirs.deaf) })
+	defer hear()
+	ctx, leave := context.WithCancel(t.Context())
+	client := &recorder{ctx: ctx, events: make(chan string, 1000)}
+	ended := make(chan error, 1)
+	go func() { ended <- New(ours, theirs, nil).GetContainerEvents(&runtime.GetEventsRequest{}, client) }()
+	for range 100 {
+		<-client.events
+	}
+	leave()
+	select {
+	case <-ended:
+	case <-time.After(testnode.Patience):
+		t.Fatal("the call does not end")
+	}
+	hear()
+	if err := <-theirs.sent; !errors.Is(err, context.Canceled) || len(client.events) > 0 {
+		t.Errorf("an event after the end: %v, %d sent", err, len(client.events))
+	}
+}
+
+// recorder is a stream to a client, which keeps what is sent.
+type recorder struct {
+	grpc.ServerStreamingServer[runtime.ContainerEventResponse]
+	ctx    context.Context
+	events chan string
+}
+
+func (r *recorder) Context() context.Context     { return r.ctx }
+func (r *recorder) SendHeader(metadata.MD) error { return nil }
+func (r *recorder) Send(e *runtime.ContainerEventResponse) error {
+	r.events <- e.ContainerId
+	return nil
 }
