@@ -4,6 +4,9 @@ package cgroup
 
 import (
 	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,7 +80,6 @@ func TestOOMIsReportedToItsContainerOnly(t *testing.T) {
 
 func TestOOMIsReportedByRemove(t *testing.T) {
 	h := memoryHost(t)
-	w := newWatcher(t, h)
 	c := newCgroup(t, h, limitedConfig())
 	p := spawn(t, c, "eat")
 	// The watcher learns of c only afterwards, with a count from before the kill.
@@ -85,10 +87,72 @@ func TestOOMIsReportedByRemove(t *testing.T) {
 	watch := &oomWatch{cgroup: c, key: -1, fd: -1, notify: func() { reports++ }}
 	_, _ = p.Wait()
 	for range 2 {
-		w.check(watch)
+		watch.check()
 	}
 	if reports != 1 {
 		t.Errorf("%d reports of one kill", reports)
+	}
+}
+
+// TestRemoveWaitsForReport: the container's end is reported when Remove returns, and that comes after the kill.
+func TestRemoveWaitsForReport(t *testing.T) {
+	h := memoryHost(t)
+	w := newWatcher(t, h)
+	c := newCgroup(t, h, limitedConfig())
+	begun, released := make(chan struct{}), make(chan struct{})
+	release := sync.OnceFunc(func() { close(released) })
+	defer release() // the watcher is closed after that
+	var told atomic.Bool
+	err := w.Add(c, func() {
+		close(begun)
+		<-released
+		told.Store(true)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = spawn(t, c, "eat").Wait()
+	select {
+	case <-begun:
+	case <-time.After(testnode.Patience):
+		t.Fatal("the OOM kill was not reported")
+	}
+	late := make(chan bool, 1)
+	go func() {
+		w.Remove(c)
+		late <- !told.Load()
+	}()
+	testnode.Eventually(t, "Remove waits, or returns", func() bool { return len(late) > 0 || waitsForMutex("(*OOMWatcher).Remove") })
+	release()
+	if <-late {
+		t.Error("Remove returned before a report that was under way")
+	}
+}
+
+// waitsForMutex reports whether a goroutine does that in a function.
+func waitsForMutex(function string) bool {
+	return slices.ContainsFunc(strings.Split(stacks(), "\n\n"), func(stack string) bool {
+		state, _, _ := strings.Cut(stack, "\n")
+		return strings.Contains(state, "sync.Mutex.Lock") && strings.Contains(stack, function)
+	})
+}
+
+// TestNothingIsReportedAfterRemove, also when the watcher's goroutine has found the watch before.
+func TestNothingIsReportedAfterRemove(t *testing.T) {
+	h := memoryHost(t)
+	w := newWatcher(t, h)
+	c := newCgroup(t, h, limitedConfig())
+	if err := w.Add(c, func() { t.Error("reported after Remove") }); err != nil {
+		t.Fatal(err)
+	}
+	watch := w.watches[c]
+	w.Remove(c)
+	_, _ = spawn(t, c, "eat").Wait()
+	if n, err := c.OOMKills(); err != nil || n != 1 {
+		t.Fatalf("OOMKills: %d, %v, want 1", n, err)
+	}
+	if !watch.check() {
+		t.Error("there is something to wait for")
 	}
 }
 

@@ -32,8 +32,12 @@ type oomWatch struct {
 	key    int32 // in the source
 	fd     int   // v1: the eventfd; -1 otherwise
 	notify func()
-	seen   uint64 // kills already notified
-	stuck  bool   // notified that processes wait for memory
+
+	// mu guards what follows. It is held while notify runs, so that Remove does not return before a report that is under way.
+	mu    sync.Mutex
+	seen  uint64 // kills already notified
+	stuck bool   // notified that processes wait for memory
+	over  bool   // removed: nothing more is notified
 }
 
 // oomSource delivers the keys of watches whose cgroup had an event.
@@ -69,7 +73,7 @@ func (h *Host) NewOOMWatcher() (*OOMWatcher, error) {
 
 // Add has notify called after each OOM kill in c, until Remove. Kills that happened
 // before are not reported. notify runs on the watcher's goroutine, or on Remove's
-// caller, without locks held; it must not block. Add after the cgroup's creation and before
+// caller; it must not block nor call Remove. Add after the cgroup's creation and before
 // its first program runs. Where memory is not controlled, nothing is ever reported.
 func (w *OOMWatcher) Add(c *Cgroup, notify func()) error {
 	if h, _ := w.host.oomFile(); h == nil {
@@ -94,8 +98,8 @@ func (w *OOMWatcher) Add(c *Cgroup, notify func()) error {
 }
 
 // Remove ends the watch, after reporting a kill that the goroutine has not seen yet: so call it
-// when the container's processes are gone and its cgroup is not. It does nothing
-// for a cgroup that is not watched.
+// when the container's processes are gone and its cgroup is not. When it returns, so have all calls
+// of notify; hold nothing that notify takes. It does nothing for a cgroup that is not watched.
 func (w *OOMWatcher) Remove(c *Cgroup) {
 	w.mu.Lock()
 	watch := w.watches[c]
@@ -107,7 +111,7 @@ func (w *OOMWatcher) Remove(c *Cgroup) {
 	}
 	w.mu.Unlock()
 	if watch != nil {
-		w.check(watch)
+		watch.end()
 	}
 }
 
@@ -156,24 +160,37 @@ func (w *OOMWatcher) events(keys []int32) {
 		w.mu.Lock()
 		watch := w.byKey[key]
 		w.mu.Unlock()
-		if watch != nil && !w.check(watch) && w.host.mode != Unified {
+		if watch != nil && !watch.check() && w.host.mode != Unified {
 			w.later(watch)
 		}
 	}
 }
 
-// check reads the counter and reports news. It returns whether there were any.
-func (w *OOMWatcher) check(watch *oomWatch) bool {
-	state, err := watch.cgroup.oomState()
+// check reads the counter and reports news. It returns false when there may be some later.
+func (w *oomWatch) check() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.over || w.report()
+}
+
+// end checks for the last time.
+func (w *oomWatch) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.report()
+	w.over = true
+}
+
+// report is what check does. Held: w.mu.
+func (w *oomWatch) report() bool {
+	state, err := w.cgroup.oomState()
 	if err != nil {
 		return true // removed: there is nothing to wait for
 	}
-	w.mu.Lock()
-	news := state.kills > watch.seen || state.stuck && !watch.stuck
-	watch.seen, watch.stuck = max(watch.seen, state.kills), state.stuck
-	w.mu.Unlock()
+	news := state.kills > w.seen || state.stuck && !w.stuck
+	w.seen, w.stuck = max(w.seen, state.kills), state.stuck
 	if news {
-		watch.notify()
+		w.notify()
 	}
 	return news
 }
@@ -224,7 +241,7 @@ func (w *OOMWatcher) nextCheck() (first time.Time) {
 
 func (w *OOMWatcher) checkDue(now time.Time) {
 	for _, r := range w.takeDue(now) {
-		if w.check(r.watch) {
+		if r.watch.check() {
 			continue
 		}
 		if r.round++; r.round < len(recheckAfter) {
