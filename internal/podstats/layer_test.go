@@ -205,8 +205,11 @@ func TestRate(t *testing.T) {
 		{2*time.Second + 1, 10e9, 2e9, true}, // too soon
 		{12 * time.Second, 9e9, 0, true},
 		{22 * time.Second, 1e9, 0, false}, // a new cgroup
-		{21 * time.Second, 2e9, 0, false}, // the clock went back
+		{21 * time.Second, 2e9, 0, false}, // overtaken
 		{32 * time.Second, 11e9, 1e9, true},
+		{31 * time.Second, 10e9, 1e9, true},             // overtaken, sampled a second before
+		{32*time.Second + minWindow/2, 10e9, 1e9, true}, // overtaken between its sample and the look at the clock
+		{42 * time.Second, 31e9, 2e9, true},             // which does not change what the next one is compared with
 	} {
 		got, known := r.next(start.Add(step.after), step.used)
 		if got != step.want || known != step.known {

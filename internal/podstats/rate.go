@@ -28,9 +28,14 @@ func (h *History) nanoCores(now time.Time, used uint64) (uint64, bool) {
 func (r *rate) next(now time.Time, used uint64) (uint64, bool) {
 	window := now.Sub(r.at)
 	switch {
-	case r.at.IsZero(), used < r.used: // the first sample, or a cgroup made anew
+	case r.at.IsZero():
 		*r = rate{at: now, used: used}
-	case window >= minWindow:
+	case window < minWindow:
+		// Too soon, or a sample that was overtaken on its way here, which may say less than the last one. It is not the clock
+		// that went back: samples are timed by the monotonic one.
+	case used < r.used: // a cgroup made anew
+		*r = rate{at: now, used: used}
+	default:
 		perSecond := float64(used-r.used) / window.Seconds()
 		*r = rate{at: now, used: used, nanoCores: uint64(perSecond), known: true}
 	}
