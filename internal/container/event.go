@@ -14,7 +14,7 @@ type Kind uint8
 
 // The kinds of events. For one container they come in the order of the facts: a start
 // before the exit, the exits of executed processes before that of the first process,
-// each exit once, OOM before the exit it causes.
+// each exit once, OOM before the end of a container that it causes.
 const (
 	ContainerCreated Kind = iota + 1
 	ContainerStarted
