@@ -27,7 +27,7 @@ type Config struct {
 	ConcurrentLayerFetchBuffer int                 `toml:"concurrent_layer_fetch_buffer"`
 	ImagePullProgressTimeout   string              `toml:"image_pull_progress_timeout"`
 	ImagePullWithSyncFs        bool                `toml:"image_pull_with_sync_fs"`
-	StatsCollectPeriod         int                 `toml:"stats_collect_period"` // seconds; answers about disk use are at least as old
+	StatsCollectPeriod         int                 `toml:"stats_collect_period"` // seconds; answers about the disk use of images may be as old
 	UseLocalImagePull          bool                `toml:"use_local_image_pull"`
 }
 

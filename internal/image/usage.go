@@ -5,7 +5,6 @@ package image
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -21,125 +20,93 @@ type DiskUsage struct {
 }
 
 // Usage is the disk use of images, by snapshotter with the default one first, and of the
-// writable layers of containers.
+// writable layers of containers. Containers is empty before those were measured once.
 type Usage struct {
 	Images     []DiskUsage
 	Containers []DiskUsage
 }
 
-// idleness bounds what measuring costs: after it took a second, the answer is good for twenty.
-const idleness = 20
-
-// usage measures when asked, and not again before an age that grows with what it cost.
+// usage is what snapshots and writable layers take. The two are remembered apart: a kubelet acts on the disk space that is left only if
+// the time of the images is later than the last one it saw, so that must not wait for a walk over everything that containers wrote.
 type usage struct {
 	images *Images
 	names  []string // of snapshotters
 	roots  map[string]string
 	dirs   []string
 	age    time.Duration
+	walks  *walks
 
-	busy  chan struct{} // has room for who measures, and guards fixed
+	busy  chan struct{} // has room for who adds up, and guards what follows
 	fixed map[string]snapshots.Usage
-
-	mu    sync.Mutex
-	last  Usage
-	until time.Time // zero before the first measurement
+	last  []DiskUsage
+	until time.Time
 }
 
 func newUsage(i *Images, deps Deps) *usage {
-	return &usage{
+	u := &usage{
 		images: i, names: i.settings.snapshotterNames(), roots: deps.Roots, dirs: deps.Layers,
 		age: time.Duration(i.settings.StatsCollectPeriod) * time.Second, busy: make(chan struct{}, 1),
 	}
+	u.walks = &walks{age: u.age, background: i.background, measure: u.walk}
+	return u
 }
 
 // Usage measures the use of disk space by the snapshots of images, from the snapshotter's
-// records, and of the directories of writable layers, by walking them. It answers from
-// memory for stats_collect_period, for twenty times what measuring took, and while another
-// caller measures.
+// records, and of the directories of writable layers, by walking them in the background. The records are read
+// again after stats_collect_period, the directories not before twenty times what the last
+// walk took; who asks while a walk is under way is told what the one before found.
 func (i *Images) Usage(ctx context.Context) (Usage, error) {
 	ctx, cancel := i.scoped(ctx)
 	defer cancel()
-	usage, err := i.usage.get(ctx)
+	found := i.usage.walks.latest(ctx)
+	all, err := i.usage.recorded(ctx, found.active)
 	if err != nil {
 		return Usage{}, fmt.Errorf("disk use of images: %w", err)
 	}
-	return usage, nil
+	return Usage{Images: all, Containers: found.dirs}, nil
 }
 
-func (u *usage) get(ctx context.Context) (Usage, error) {
-	if last, until := u.remembered(); time.Now().Before(until) || !until.IsZero() && len(u.busy) > 0 {
-		return last, nil
-	}
+// recorded adds up the snapshots by snapshotter. The use of active ones is given.
+func (u *usage) recorded(ctx context.Context, active map[string]snapshots.Usage) ([]DiskUsage, error) {
 	select {
 	case u.busy <- struct{}{}:
 		defer func() { <-u.busy }()
 	case <-ctx.Done():
-		return Usage{}, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
-	begin := time.Now()
-	if last, until := u.remembered(); begin.Before(until) {
-		return last, nil
+	if time.Now().Before(u.until) {
+		return u.last, nil
 	}
-	last, err := u.measure(ctx)
-	if err != nil {
-		return Usage{}, err
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.last, u.until = last, time.Now().Add(max(u.age, idleness*time.Since(begin)))
-	return last, nil
-}
-
-func (u *usage) remembered() (Usage, time.Time) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.last, u.until
-}
-
-func (u *usage) measure(ctx context.Context) (Usage, error) {
-	var all Usage
+	all := make([]DiskUsage, 0, len(u.names))
 	fixed := make(map[string]snapshots.Usage, len(u.fixed))
 	for _, name := range u.names {
-		d, err := u.snapshots(ctx, name, fixed)
+		d, err := u.snapshots(ctx, name, active, fixed)
 		if err != nil {
-			return Usage{}, fmt.Errorf("snapshotter %s: %w", name, err)
+			return nil, fmt.Errorf("snapshotter %s: %w", name, err)
 		}
-		all.Images = append(all.Images, d)
+		all = append(all, d)
 	}
-	u.fixed = fixed
-	for _, dir := range u.dirs {
-		d, err := diskUsage(ctx, dir)
-		if err != nil {
-			return Usage{}, err
-		}
-		all.Containers = append(all.Containers, d)
-	}
+	u.fixed, u.last, u.until = fixed, all, time.Now().Add(u.age)
 	return all, nil
 }
 
 // snapshots adds up the snapshots of one snapshotter. What a committed one takes never
-// changes and is remembered in fixed; the others are of containers of other clients.
-func (u *usage) snapshots(ctx context.Context, name string, fixed map[string]snapshots.Usage) (DiskUsage, error) {
+// changes and is remembered in fixed.
+func (u *usage) snapshots(ctx context.Context, name string, active, fixed map[string]snapshots.Usage) (DiskUsage, error) {
 	sn, err := u.images.snapshotter(name)
 	if err != nil {
 		return DiskUsage{}, err
 	}
 	sum := DiskUsage{Dir: u.roots[name], Time: time.Now()}
 	err = sn.Walk(ctx, func(ctx context.Context, info snapshots.Info) error {
-		if info.Kind == snapshots.KindView {
-			return nil
-		}
 		key := name + "/" + info.Name
-		usage, ok := u.fixed[key]
-		if !ok {
-			if usage, err = sn.Usage(ctx, info.Name); errdefs.IsNotFound(err) {
+		usage := active[key]
+		if info.Kind == snapshots.KindCommitted {
+			if usage, err = u.committed(ctx, sn, key, info.Name); errdefs.IsNotFound(err) {
 				return nil
 			} else if err != nil {
 				return fmt.Errorf("snapshot %s: %w", info.Name, err)
 			}
-		}
-		if info.Kind == snapshots.KindCommitted {
 			fixed[key] = usage
 		}
 		sum.Bytes += usage.Size
@@ -147,4 +114,11 @@ func (u *usage) snapshots(ctx context.Context, name string, fixed map[string]sna
 		return nil
 	})
 	return sum, err
+}
+
+func (u *usage) committed(ctx context.Context, sn snapshots.Snapshotter, key, name string) (snapshots.Usage, error) {
+	if usage, ok := u.fixed[key]; ok {
+		return usage, nil
+	}
+	return sn.Usage(ctx, name)
 }

@@ -6,13 +6,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/snapshots"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/sardine-run/sardine/internal/image"
 	"github.com/sardine-run/sardine/internal/image/imagetest"
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 func TestUsage(t *testing.T) {
@@ -20,17 +23,15 @@ func TestUsage(t *testing.T) {
 	layers := t.TempDir()
 	f.deps.Layers = []string{layers, filepath.Join(layers, "none")}
 	f.restart(t)
-	empty, err := f.Usage(t.Context())
-	if err != nil || len(empty.Images) != 1 || empty.Images[0].Dir != f.Root("overlayfs") || len(empty.Containers) != 2 {
-		t.Fatalf("%+v, %v", empty, err)
+	empty := f.used(t, func(u image.Usage) bool { return len(u.Containers) == 2 })
+	if len(empty.Images) != 1 || empty.Images[0].Dir != f.Root("overlayfs") {
+		t.Fatalf("%+v", empty)
 	}
 	f.pull(t, f.Registry.Push(t, "big:1", imagetest.Image(t, v1.Config{},
 		imagetest.Layer(t, imagetest.File{Name: "big", Data: strings.Repeat("sardine", 1<<17)}))))
 	fill(t, layers)
-	used, err := f.Usage(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	filled := time.Now()
+	used := f.used(t, func(u image.Usage) bool { return u.Containers[0].Time.After(filled) })
 	if more := used.Images[0].Bytes - empty.Images[0].Bytes; more < 7<<17 || more > 8<<17 {
 		t.Errorf("an image of %d bytes takes %d", 7<<17, more)
 	}
@@ -40,6 +41,52 @@ func TestUsage(t *testing.T) {
 	if more := used.Containers[0].Inodes - empty.Containers[0].Inodes; more != 3 {
 		t.Errorf("%d inodes, want a directory, a file and a link", more)
 	}
+}
+
+// used asks until the answer is what the test waits for.
+func (f *fixture) used(t *testing.T, enough func(image.Usage) bool) (u image.Usage) {
+	t.Helper()
+	testnode.Eventually(t, "the disk use of images and containers", func() bool {
+		var err error
+		if u, err = f.Usage(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return enough(u)
+	})
+	return u
+}
+
+// TestUsageDuringWalk is of images as they are now: a kubelet drops what is no newer than what it has seen.
+func TestUsageDuringWalk(t *testing.T) {
+	f := newFixture(t)
+	f.deps.Layers = []string{t.TempDir()}
+	f.restart(t)
+	walking, end := make(chan struct{}), make(chan struct{})
+	begun := sync.OnceFunc(func() { close(walking) })
+	f.BeforeWalk(func() { begun(); <-end })
+	release := sync.OnceFunc(func() { close(end) })
+	defer release() // Close, which comes later, waits for the walk
+	first := f.used(t, func(image.Usage) bool { return true })
+	<-walking
+	f.pull(t, f.Registry.Push(t, "two:1", twoLayers(t)))
+	second := f.used(t, func(image.Usage) bool { return true })
+	if !second.Images[0].Time.After(first.Images[0].Time) || second.Images[0].Inodes <= first.Images[0].Inodes || len(second.Containers) != 0 {
+		t.Errorf("%+v, then %+v", first, second)
+	}
+	release()
+	f.used(t, func(u image.Usage) bool { return len(u.Containers) == 1 })
+}
+
+// TestUsageOfActiveSnapshots is found by walking them, and is part of what images take.
+func TestUsageOfActiveSnapshots(t *testing.T) {
+	f := newFixture(t)
+	kept := snapshots.WithLabels(map[string]string{"containerd.io/gc.root": ""})
+	mounts, err := f.Client.SnapshotService("overlayfs").Prepare(imagetest.Context(t), "someone", "", kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(mounts[0].Source, "file"), strings.Repeat("x", 64<<10))
+	f.used(t, func(u image.Usage) bool { return u.Images[0].Bytes >= 64<<10 })
 }
 
 // fill makes a file with two names and a link that leads to a big directory.
