@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/containerd/nri/pkg/adaptation"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -108,25 +109,33 @@ func (a *Adaptation) Stop() {
 // Active reports whether there are plugins. Within an operation ask Operation.Active.
 func (a *Adaptation) Active() bool { return a != nil && a.plugins.Load() > 0 }
 
-// ContainerExited tells plugins, later, that c ended by itself. It does not block.
-func (a *Adaptation) ContainerExited(p *Pod, c *Container) {
-	if !a.Active() {
+// ContainerExited tells plugins, later, that a container ended by itself. It does not block. Whether there are plugins is seen
+// then: one that is just being synchronized was perhaps told that the container runs, and is not counted yet. describe is called only
+// if there are any.
+func (a *Adaptation) ContainerExited(id string, describe func() (*Pod, *Container, error)) {
+	if a == nil || a.nri == nil {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.closed {
+	if !a.closed {
+		a.wg.Go(func() { a.tellExit(id, describe) })
+	}
+}
+
+func (a *Adaptation) tellExit(id string, describe func() (*Pod, *Container, error)) {
+	op := a.Begin()
+	defer op.End()
+	if !op.Active() {
 		return
 	}
-	a.wg.Add(1)
-	go func() {
-		defer a.wg.Done()
-		op := a.Begin()
-		defer op.End()
-		if err := op.StopContainer(a.ctx, p, c); err != nil && a.ctx.Err() == nil {
-			log.G(a.ctx).WithError(err).WithField("container", c.ID).Warn("nri: a plugin failed when a container had ended")
-		}
-	}()
+	p, c, err := describe()
+	if err == nil {
+		err = op.StopContainer(a.ctx, p, c)
+	}
+	if err != nil && !errdefs.IsNotFound(err) && a.ctx.Err() == nil { // not found: it was removed, and that was told
+		log.G(a.ctx).WithError(err).WithField("container", id).Warn("nri: plugins were not told, or failed, when a container had ended")
+	}
 }
 
 // counter learns of the number of plugins, which the adaptation tells nobody but its metrics, and

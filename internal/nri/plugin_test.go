@@ -7,10 +7,13 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/containerd/nri/pkg/api"
+	"github.com/containerd/nri/pkg/stub"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -188,9 +191,10 @@ func TestExitIsToldOnce(t *testing.T) {
 	ctx, p, c := context.Background(), testPod("pod"), testContainer("container")
 	n.do(func(op *Operation) error { return op.CreateContainer(ctx, p, c) })
 	c.State = runtime.ContainerState_CONTAINER_EXITED
-	n.ContainerExited(p, c)
+	describe := func() (*Pod, *Container, error) { return p, c, nil }
+	n.ContainerExited(c.ID, describe)
 	testnode.Eventually(t, "the exit is told", func() bool { return strings.Contains(requests(t, logfile), "StopContainer") })
-	n.ContainerExited(p, c)
+	n.ContainerExited(c.ID, describe)
 	n.do(func(op *Operation) error { return op.StopContainer(ctx, p, c) }, func(op *Operation) error { return op.RemoveContainer(ctx, p, c) })
 	n.Stop() // waits
 	if got := requests(t, logfile); got != "Configure Synchronize CreateContainer StopContainer RemoveContainer" {
@@ -199,7 +203,102 @@ func TestExitIsToldOnce(t *testing.T) {
 	if e := find(t, logfile, "StopContainer"); e.State != "CONTAINER_STOPPED" || n.shares("other") != 3 {
 		t.Errorf("%+v, other has %d shares", e, n.shares("other"))
 	}
-	n.ContainerExited(p, c) // after Stop: nothing
+	n.ContainerExited(c.ID, nobodyAsks(t)) // after Stop: nothing
+}
+
+// nobodyAsks is for a container that need not be described.
+func nobodyAsks(t *testing.T) func() (*Pod, *Container, error) {
+	return func() (*Pod, *Container, error) {
+		t.Error("a container is described although nobody wants to know")
+		return nil, nil, errdefs.ErrNotFound
+	}
+}
+
+// slowPlugin is a plugin in the test's process, whose synchronization takes as long as the test wants.
+type slowPlugin struct {
+	told    chan []*api.Container // receives what it is told in its synchronization
+	goOn    chan struct{}         // closed when that may end
+	stopped chan *api.Container   // receives each container that has ended
+}
+
+func (p *slowPlugin) Synchronize(_ context.Context, _ []*api.PodSandbox, containers []*api.Container) ([]*api.ContainerUpdate, error) {
+	p.told <- containers
+	<-p.goOn
+	return nil, nil
+}
+
+func (p *slowPlugin) StopContainer(_ context.Context, _ *api.PodSandbox, c *api.Container) ([]*api.ContainerUpdate, error) {
+	p.stopped <- c
+	return nil, nil
+}
+
+// A container that ends while a plugin is told that it runs: the plugin hears of its end next.
+func TestExitDuringSynchronization(t *testing.T) {
+	n := newNode(t)
+	p, c := testPod("pod"), testContainer("container")
+	n.pods, n.containers = []*Pod{p}, []*Container{c}
+	n.start()
+	plugin := &slowPlugin{make(chan []*api.Container, 1), make(chan struct{}), make(chan *api.Container, 2)}
+	s, err := stub.New(plugin, stub.WithSocketPath(n.config.SocketPath), stub.WithPluginIdx("20"), stub.WithPluginName("slow"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	goOn := sync.OnceFunc(func() { close(plugin.goOn) })
+	t.Cleanup(goOn)
+	if told := await(t, "it is synchronized", plugin.told); len(told) != 1 || told[0].State != api.ContainerState_CONTAINER_RUNNING {
+		t.Errorf("it is told of %v", told)
+	}
+	exited := *c
+	exited.State = runtime.ContainerState_CONTAINER_EXITED
+	n.ContainerExited(c.ID, func() (*Pod, *Container, error) { return p, &exited, nil })
+	goOn()
+	if ended := await(t, "it hears of the end", plugin.stopped); ended.Id != c.ID || ended.State != api.ContainerState_CONTAINER_STOPPED {
+		t.Errorf("it hears of %v", ended)
+	}
+	n.ContainerExited(c.ID, func() (*Pod, *Container, error) { return p, &exited, nil })
+	n.Adaptation.Stop() // waits
+	if len(plugin.stopped) > 0 {
+		t.Error("it hears of the end twice")
+	}
+}
+
+func await[T any](t *testing.T, what string, from <-chan T) (got T) {
+	t.Helper()
+	select {
+	case got = <-from:
+	case <-time.After(testnode.Patience):
+		t.Fatalf("not within %v: %s", testnode.Patience, what)
+	}
+	return got
+}
+
+// An exit that interests nobody costs no description.
+func TestExitWithoutPlugins(t *testing.T) {
+	n := newNode(t)
+	n.start()
+	n.ContainerExited("container", nobodyAsks(t))
+	n.Stop() // waits
+}
+
+// What was removed before its end could be told is no trouble: its removal was told.
+func TestExitOfWhatIsRemoved(t *testing.T) {
+	n := newNode(t)
+	logfile := n.install("10-test", behaviour{})
+	n.start()
+	asked := make(chan struct{})
+	n.ContainerExited("container", func() (*Pod, *Container, error) {
+		close(asked)
+		return nil, nil, errdefs.ErrNotFound
+	})
+	await(t, "it is asked", asked)
+	n.Stop() // waits
+	if got := requests(t, logfile); got != "Configure Synchronize" {
+		t.Errorf("heard %s", got)
+	}
 }
 
 func TestPluginThatRefuses(t *testing.T) {
@@ -342,7 +441,7 @@ func TestDisabled(t *testing.T) {
 			if r := n.life(testPod("pod"), c); r.CpuShares != 100 {
 				t.Errorf("%v", r)
 			}
-			n.ContainerExited(testPod("pod"), c)
+			n.ContainerExited(c.ID, nobodyAsks(t))
 			if n.Active() || !slices.Equal(c.Spec.Process.Env, []string{"PATH=/bin"}) {
 				t.Errorf("active %v, %q", n.Active(), c.Spec.Process.Env)
 			}

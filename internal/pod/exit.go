@@ -82,13 +82,13 @@ func (c *Container) exited(task *container.Container, exit container.Exit) {
 	c.completeLog(ctx)
 	c.clear(ctx, task)
 	c.finish(end, noted)
+	c.tellEnd()
+}
+
+// tellEnd tells everybody that c is exited.
+func (c *Container) tellEnd() {
 	c.manager.publish(runtime.ContainerEventType_CONTAINER_STOPPED_EVENT, c.ID, c.Sandbox)
-	if !c.manager.Plugins.Active() {
-		return
-	}
-	if spec, err := c.Spec(); err == nil {
-		c.manager.Plugins.ContainerExited(c.Sandbox.forPlugins(), c.forPlugins(spec))
-	}
+	c.manager.Plugins.ContainerExited(c.ID, c.describe)
 }
 
 // statusOf says how a container ended. Its cgroup still exists.

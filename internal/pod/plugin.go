@@ -94,11 +94,20 @@ func (c *Container) toPlugins(op *nri.Operation, tell func(*nri.Pod, *nri.Contai
 	if !op.Active() {
 		return nil
 	}
-	spec, err := c.Spec()
+	p, n, err := c.describe()
 	if err != nil {
 		return err
 	}
-	return tell(c.Sandbox.forPlugins(), c.forPlugins(spec))
+	return tell(p, n)
+}
+
+// describe returns the descriptions of c and its pod; ErrNotFound when c was removed.
+func (c *Container) describe() (*nri.Pod, *nri.Container, error) {
+	spec, err := c.Spec()
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.Sandbox.forPlugins(), c.forPlugins(spec), nil
 }
 
 // afterwards tells plugins of something that has happened: an error of theirs changes nothing.

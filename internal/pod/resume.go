@@ -152,7 +152,7 @@ func (c *Container) endedBefore() {
 	end := c.lost()
 	c.mu.Unlock()
 	c.finish(end, false)
-	c.manager.publish(runtime.ContainerEventType_CONTAINER_STOPPED_EVENT, c.ID, c.Sandbox)
+	c.tellEnd()
 }
 
 var errEndedStarting = errors.New("the daemon ended while the container was being started")

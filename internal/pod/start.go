@@ -105,7 +105,7 @@ func (c *Container) failStart(ctx context.Context, cause error) {
 	}
 	c.closeLog()
 	c.finish(status{Finished: time.Now(), ExitCode: exitCannotRun, Reason: reasonCannotRun, Message: cause.Error()}, false)
-	c.manager.publish(runtime.ContainerEventType_CONTAINER_STOPPED_EVENT, c.ID, c.Sandbox)
+	c.tellEnd()
 }
 
 // launch makes the task and starts it.
