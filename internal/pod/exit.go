@@ -74,11 +74,8 @@ func (c *Container) exited(task *container.Container, exit container.Exit) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), undoTime)
 	defer cancel()
-	end, noted := c.noted()
-	if !noted {
-		end = statusOf(task, exit)
-		noted = c.note(end)
-	}
+	end := statusOf(task, exit)
+	noted := c.note(end)
 	c.completeLog(ctx)
 	c.clear(ctx, task)
 	c.finish(end, noted)
@@ -105,13 +102,6 @@ func statusOf(task *container.Container, exit container.Exit) status {
 		s.Reason = reasonOOMKilled
 	}
 	return s
-}
-
-// noted is how the container has ended when an earlier daemon has written that down and no more.
-func (c *Container) noted() (end status, noted bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.status, !c.status.Finished.IsZero()
 }
 
 // note writes down how the container has ended, which only its task has known, while it is still to be cleared away: a later

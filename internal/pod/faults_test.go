@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sardine-run/sardine/internal/fault"
 )
@@ -114,6 +115,53 @@ func TestEndFails(t *testing.T) {
 			t.Errorf("%s, remove: %v", name, err)
 		}
 		n.wantNothing()
+	}
+}
+
+// TestNotClearedStaysExited: a container that has ended, which was told, and could not be cleared away is exited for the next daemon from
+// the beginning. That clears it away, and tells nothing.
+func TestNotClearedStaysExited(t *testing.T) {
+	n := newNode(t)
+	disarm := failAt(t, fault.DeleteCgroup)
+	c := n.launch(n.run(podConfig(n)), "c", "echo bye; exit 3")
+	n.exited(c)
+	disarm()
+	if err := n.close(); err != nil {
+		t.Fatal(err)
+	}
+	cleared, goOn := make(chan struct{}), make(chan struct{})
+	n.open(func(cfg *Config) {
+		cfg.Phase = func(name string, _ time.Duration) {
+			if name == string(fault.ExitCleared) { // nobody knows yet
+				close(cleared)
+				<-goOn
+			}
+		}
+	})
+	defer close(goOn)
+	events, stop := n.Subscribe()
+	defer stop()
+	c = n.againContainer(c)
+	receive(t, "it is cleared away", cleared)
+	if got := c.Status(); got.State != Exited || got.ExitCode != 3 || n.log(c) != "bye\n" {
+		t.Fatalf("before that is known: status %+v; it printed %q", got, n.log(c))
+	}
+	if err := c.Stop(t.Context(), 0); err != nil {
+		t.Error(err)
+	}
+	goOn <- struct{}{}
+	if err := c.op.take(t.Context()); err != nil { // until all is done
+		t.Fatal(err)
+	}
+	c.op.release()
+	if _, err := n.Manager.Config.Containers.Get(Namespace, c.ID); err == nil {
+		t.Error("its task is left")
+	}
+	if got := c.Status(); got.State != Exited || got.ExitCode != 3 {
+		t.Errorf("status %+v", got)
+	}
+	for len(events) > 0 {
+		t.Errorf("told: %+v", <-events)
 	}
 }
 

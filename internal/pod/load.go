@@ -40,9 +40,11 @@ func (m *Manager) Load(ctx context.Context) error {
 	for _, f := range sandboxes {
 		m.discardBad(ctx, sandboxesDir, f.id, f.err, func() error { return m.loadSandbox(ctx, f.value, spaces[f.id]) })
 	}
+	var logs sync.WaitGroup
 	for _, f := range containers {
-		m.discardBad(ctx, containersDir, f.id, f.err, func() error { return m.loadContainer(ctx, f.value) })
+		m.discardBad(ctx, containersDir, f.id, f.err, func() error { return m.loadContainer(ctx, f.value, &logs) })
 	}
+	logs.Wait() // drainTime at most
 	m.dropOrphans(ctx)
 	m.keepNetworks(ctx)
 	return nil

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -13,6 +14,7 @@ import (
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/sardine-run/sardine/internal/container"
+	"github.com/sardine-run/sardine/internal/fault"
 	"github.com/sardine-run/sardine/internal/image"
 )
 
@@ -27,8 +29,9 @@ func (m *Manager) readContainer(id string) (restored, error) {
 	return r, r.restore()
 }
 
-// loadContainer takes over a container of an earlier daemon.
-func (m *Manager) loadContainer(ctx context.Context, r restored) error {
+// loadContainer takes over a container of an earlier daemon. logs counts those whose log is still to be completed before anybody
+// may see them.
+func (m *Manager) loadContainer(ctx context.Context, r restored, logs *sync.WaitGroup) error {
 	c := r.Container
 	m.mu.Lock()
 	c.Sandbox = m.sandboxes.all[r.sandbox]
@@ -45,7 +48,7 @@ func (m *Manager) loadContainer(ctx context.Context, r restored) error {
 	defer c.op.release()
 	c.Sandbox.containers[c.ID] = c
 	m.addContainer(c)
-	c.resume(ctx)
+	c.resume(ctx, logs)
 	return nil
 }
 
@@ -74,19 +77,10 @@ func (c *restored) restore() error {
 	if c.status.State == Created {
 		c.joined = r.Joined
 	}
-	if c.status.State == Exited && c.cleared() {
-		return nil
-	}
-	if c.status.State != Created {
+	if c.status.State != Created && c.status.State != Exited {
 		c.ended = make(chan struct{})
 	}
 	return nil
-}
-
-// cleared reports that nothing is left of what ran in the container.
-func (c *Container) cleared() bool {
-	_, err := c.manager.Containers.Get(Namespace, c.ID)
-	return err != nil
 }
 
 // hold keeps the container's images from garbage collection again.
@@ -108,11 +102,19 @@ func (c *Container) holdImage(ctx context.Context, ref string) image.View {
 }
 
 // resume goes on with the container where the earlier daemon stopped. op is held.
-func (c *Container) resume(ctx context.Context) {
-	if c.ended == nil {
+func (c *Container) resume(ctx context.Context, logs *sync.WaitGroup) {
+	if c.status.State == Created {
 		return
 	}
 	task, err := c.manager.Containers.Get(Namespace, c.ID)
+	if c.status.State == Exited {
+		if err == nil {
+			c.openLogAgain(ctx)
+			logs.Add(1)
+			c.manager.inBackground(func() { c.clearLater(logs.Done) })
+		}
+		return
+	}
 	if err != nil {
 		c.openLogAgain(ctx)
 		c.manager.inBackground(c.endedBefore)
@@ -132,6 +134,22 @@ func (c *Container) resume(ctx context.Context) {
 	// An end that came before c was known was not observed.
 	if now := task.Status(); now.State == container.Stopped {
 		c.manager.inBackground(func() { c.exited(task, now.Exit) })
+	}
+}
+
+// clearLater clears away what is left of a container that is recorded as exited: an earlier daemon could not, and has told that the
+// container has ended, or was killed before it could do either. So it stays exited, and is told no more: who has seen an end does not
+// expect it to run again, and who has not lists everything when he is connected to this daemon. logged is called when its log is complete.
+func (c *Container) clearLater(logged func()) {
+	_ = c.op.take(context.Background()) // until it is taken over
+	defer c.op.release()
+	ctx, cancel := context.WithTimeout(context.Background(), undoTime)
+	defer cancel()
+	c.completeLog(ctx)
+	logged()
+	err := c.manager.took(fault.ExitCleared, func() error { return c.deleteTask(ctx) })
+	if err != nil {
+		log.L.WithError(err).WithField("id", c.ID).Error("clear away a container that has ended; its removal tries again")
 	}
 }
 
@@ -159,10 +177,7 @@ var errEndedStarting = errors.New("the daemon ended while the container was bein
 
 // lost is how a container ended of which nothing is left but its record. mu is held.
 func (c *Container) lost() status {
-	switch {
-	case !c.status.Finished.IsZero():
-		return c.status
-	case c.status.State == Starting:
+	if c.status.State == Starting {
 		return status{Finished: time.Now(), ExitCode: exitCannotRun, Reason: reasonCannotRun, Message: errEndedStarting.Error()}
 	}
 	return status{Finished: time.Now(), ExitCode: exitUnknown, Reason: reasonUnknown, Message: messageLostRecord}
