@@ -13,7 +13,7 @@ import (
 
 // ImageFsInfo tells what images and the writable layers of containers take on disk. The kubelet reads the
 // first of each, and takes two different paths for two different disks. Its evictions go by the time of the
-// first of images alone. The list of containers is empty, as CRI has it by default, before they were measured.
+// first of images alone.
 func (s *Service) ImageFsInfo(ctx context.Context, _ *cri.ImageFsInfoRequest) (*cri.ImageFsInfoResponse, error) {
 	usage, err := s.images.Usage(ctx)
 	if err != nil {

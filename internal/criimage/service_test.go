@@ -309,14 +309,10 @@ func TestImageFsInfo(t *testing.T) {
 	layers := t.TempDir()
 	s := serve(t, func(_ *image.Config, d *image.Deps) { d.Layers = []string{layers, "/dev/shm"} })
 	s.pull(t, s.registry.Push(t, "x:1", small(t, "")))
-	var r *cri.ImageFsInfoResponse
-	testnode.Eventually(t, "the file systems of containers", func() bool {
-		var err error
-		if r, err = s.ImageFsInfo(t.Context(), &cri.ImageFsInfoRequest{}); err != nil || len(r.ImageFilesystems) != 1 {
-			t.Fatalf("%v, %v", r, err)
-		}
-		return len(r.ContainerFilesystems) == 2
-	})
+	r, err := s.ImageFsInfo(t.Context(), &cri.ImageFsInfoRequest{})
+	if err != nil || len(r.ImageFilesystems) != 1 || len(r.ContainerFilesystems) != 2 {
+		t.Fatalf("%v, %v", r, err)
+	}
 	img, own, other := r.ImageFilesystems[0], r.ContainerFilesystems[0], r.ContainerFilesystems[1]
 	if img.FsId.Mountpoint != s.node.Root("overlayfs") || img.Timestamp <= 0 || img.UsedBytes.GetValue() == 0 || img.InodesUsed.GetValue() == 0 {
 		t.Errorf("images %v", img)

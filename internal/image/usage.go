@@ -20,7 +20,7 @@ type DiskUsage struct {
 }
 
 // Usage is the disk use of images, by snapshotter with the default one first, and of the
-// writable layers of containers. Containers is empty before those were measured once.
+// writable layers of containers, which count as empty before they were measured once.
 type Usage struct {
 	Images     []DiskUsage
 	Containers []DiskUsage
@@ -47,7 +47,7 @@ func newUsage(i *Images, deps Deps) *usage {
 		images: i, names: i.settings.snapshotterNames(), roots: deps.Roots, dirs: deps.Layers,
 		age: time.Duration(i.settings.StatsCollectPeriod) * time.Second, busy: make(chan struct{}, 1),
 	}
-	u.walks = &walks{age: u.age, background: i.background, measure: u.walk}
+	u.walks = &walks{age: u.age, background: i.background, measure: u.walk, last: unmeasured(u.dirs)}
 	return u
 }
 

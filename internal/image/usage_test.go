@@ -23,7 +23,8 @@ func TestUsage(t *testing.T) {
 	layers := t.TempDir()
 	f.deps.Layers = []string{layers, filepath.Join(layers, "none")}
 	f.restart(t)
-	empty := f.used(t, func(u image.Usage) bool { return len(u.Containers) == 2 })
+	started := time.Now()
+	empty := f.used(t, func(u image.Usage) bool { return u.Containers[0].Time.After(started) })
 	if len(empty.Images) != 1 || empty.Images[0].Dir != f.Root("overlayfs") {
 		t.Fatalf("%+v", empty)
 	}
@@ -66,15 +67,17 @@ func TestUsageDuringWalk(t *testing.T) {
 	f.BeforeWalk(func() { begun(); <-end })
 	release := sync.OnceFunc(func() { close(end) })
 	defer release() // Close, which comes later, waits for the walk
+	started := time.Now()
 	first := f.used(t, func(image.Usage) bool { return true })
 	<-walking
 	f.pull(t, f.Registry.Push(t, "two:1", twoLayers(t)))
 	second := f.used(t, func(image.Usage) bool { return true })
-	if !second.Images[0].Time.After(first.Images[0].Time) || second.Images[0].Inodes <= first.Images[0].Inodes || len(second.Containers) != 0 {
+	if !second.Images[0].Time.After(first.Images[0].Time) || second.Images[0].Inodes <= first.Images[0].Inodes ||
+		len(second.Containers) != 1 || second.Containers[0].Time.After(started) {
 		t.Errorf("%+v, then %+v", first, second)
 	}
 	release()
-	f.used(t, func(u image.Usage) bool { return len(u.Containers) == 1 })
+	f.used(t, func(u image.Usage) bool { return u.Containers[0].Time.After(started) })
 }
 
 // TestUsageOfActiveSnapshots is found by walking them, and is part of what images take.

@@ -35,7 +35,7 @@ type walks struct {
 	until   time.Time
 }
 
-// latest returns what the last walk found, which is nothing before the first is over. If
+// latest returns what the last walk found, before the end of the first what last was made with. If
 // one is due it starts it; it goes on without the caller when it takes long.
 func (w *walks) latest(ctx context.Context) written {
 	if done := w.start(); done != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/log"
@@ -18,7 +19,7 @@ func (u *usage) walk(before written) written {
 	found := written{active: map[string]snapshots.Usage{}}
 	for _, name := range u.names {
 		if err := u.active(ctx, name, before.active, found.active); err != nil {
-			u.unmeasured(fmt.Errorf("snapshotter %s: %w", name, err))
+			u.failed(fmt.Errorf("snapshotter %s: %w", name, err))
 			keep(found.active, before.active)
 		}
 	}
@@ -28,7 +29,7 @@ func (u *usage) walk(before written) written {
 			found.dirs = append(found.dirs, d)
 			continue
 		}
-		u.unmeasured(err)
+		u.failed(err)
 		if i := slices.IndexFunc(before.dirs, func(d DiskUsage) bool { return d.Dir == dir }); i >= 0 {
 			found.dirs = append(found.dirs, before.dirs[i])
 		}
@@ -66,8 +67,17 @@ func keep(found, before map[string]snapshots.Usage) {
 	}
 }
 
-// unmeasured says that a part of a walk failed, unless that is because it was told to end.
-func (u *usage) unmeasured(err error) {
+// unmeasured is what is known before the first walk: a kubelet takes an answer without any directory for no answer.
+func unmeasured(dirs []string) written {
+	var w written
+	for _, dir := range dirs {
+		w.dirs = append(w.dirs, DiskUsage{Dir: dir, Time: time.Now()})
+	}
+	return w
+}
+
+// failed says that a part of a walk failed, unless that is because it was told to end.
+func (u *usage) failed(err error) {
 	if u.images.ctx.Err() == nil {
 		log.L.WithError(err).Warn("images: disk use of writable layers")
 	}
