@@ -60,8 +60,9 @@ const (
 	killRounds = 40
 )
 
-// treeTime is how long a tree may take to die of SIGKILL.
-const treeTime = 2 * time.Second
+// dieTime is how long a tree may take until the next of it has died of SIGKILL: thousands take longer on
+// a busy node, one after the other.
+const dieTime = 2 * time.Second
 
 // kill stops the tree first, so that no parent dies before its children were found, and
 // none has a child that is not.
@@ -76,8 +77,6 @@ func (t *tree) kill(ctx context.Context) error {
 			break
 		}
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, treeTime, fmt.Errorf("some do not die: %w", errdefs.ErrUnavailable))
-	defer cancel()
 	for range killRounds {
 		alive, err := t.find()
 		if len(alive) == 0 || err != nil {
@@ -144,26 +143,16 @@ func (t *tree) claim(others map[int]kernel.ProcStat) []branch {
 	return alive
 }
 
-// killAll kills the processes, and returns when they have ended.
+// killAll kills the processes, and returns when they have ended. There may be more of them than
+// descriptors, of which it has one at a time.
 func killAll(ctx context.Context, all []branch) error {
-	var pidfds []int
-	defer func() {
-		for _, fd := range pidfds {
-			unix.Close(fd)
-		}
-	}()
 	for _, b := range all {
-		pidfd, err := b.open()
-		if err == nil {
-			pidfds = append(pidfds, pidfd)
-			err = kernel.PidfdSendSignal(pidfd, unix.SIGKILL)
-		}
-		if err := ignoreEnded(err); err != nil {
+		if err := b.signal(unix.SIGKILL); err != nil {
 			return err
 		}
 	}
-	for _, pidfd := range pidfds {
-		if err := kernel.AwaitPidfd(ctx, pidfd); err != nil {
+	for _, b := range all {
+		if err := b.await(ctx); err != nil {
 			return err
 		}
 	}
@@ -178,6 +167,18 @@ func (b branch) signal(sig unix.Signal) error {
 	}
 	defer unix.Close(pidfd)
 	return ignoreEnded(kernel.PidfdSendSignal(pidfd, sig))
+}
+
+// await returns when the process has ended: ErrUnavailable when it does not within dieTime.
+func (b branch) await(ctx context.Context) error {
+	pidfd, err := b.open()
+	if err != nil {
+		return ignoreEnded(err)
+	}
+	defer unix.Close(pidfd)
+	ctx, cancel := context.WithTimeoutCause(ctx, dieTime, fmt.Errorf("some do not die: %w", errdefs.ErrUnavailable))
+	defer cancel()
+	return kernel.AwaitPidfd(ctx, pidfd)
 }
 
 // open returns a pidfd of the process, ESRCH when it has ended.
