@@ -104,6 +104,7 @@ bin/tools/.kubelet: test/kubelet/tools/go.mod test/kubelet/tools/go.sum | deps-b
 .PHONY: prebuild
 prebuild: kubelet ## compile what make test takes longest to compile
 	go build -race ./...
+	go build -race -tags faults $(FAULT_PACKAGES)
 	CGO_ENABLED=0 go test -C test/policy -trimpath -run '^$$' ./...
 
 # What the tests run inside containers.
@@ -113,7 +114,7 @@ bin/tools/payload: FORCE
 bin/tools/testserver: FORCE
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ ./test/payload/testserver
 
-# The first three mind no company: CI runs them beside the virtual machine.
+# test-plugins and test-policy mind no company: CI runs them beside the virtual machine.
 .PHONY: test test-faults test-plugins test-unit test-e2e test-vm
 test: test-faults test-plugins test-policy test-unit test-e2e test-differential test-kubelet ## every test that needs no virtual machine; run it as root
 test-faults: all tools | deps-test
