@@ -23,7 +23,7 @@ func (s *Service) GetContainerEvents(_ *runtime.GetEventsRequest, out grpc.Serve
 	for {
 		select {
 		case <-out.Context().Done():
-			return nil
+			return status.FromContextError(out.Context().Err()).Err() // nil would tell a client that its time is not over
 		case e, open := <-events:
 			if !open {
 				return status.Error(codes.ResourceExhausted, "the client is too slow or the runtime ends; list and subscribe again")

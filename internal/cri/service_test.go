@@ -25,6 +25,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -462,6 +463,26 @@ func TestTimesOfLooks(t *testing.T) {
 	slices.SortStableFunc(looks, func(a, b look) int { return cmp.Compare(a.at, b.at) })
 	checkLooks(t, looks)
 }
+
+// TestEventsEndWithTime: a client is told that its time is over, whichever clock notices first.
+func TestEventsEndWithTime(t *testing.T) {
+	s := newServer(t)
+	ctx, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
+	defer cancel()
+	err := New(Config{Pods: s.pods}).GetContainerEvents(&runtime.GetEventsRequest{}, noStream{ctx: ctx})
+	if status.Code(err) != codes.DeadlineExceeded {
+		t.Errorf("the end is %v", err)
+	}
+}
+
+// noStream is a stream to a client that is never told anything.
+type noStream struct {
+	grpc.ServerStreamingServer[runtime.ContainerEventResponse]
+	ctx context.Context
+}
+
+func (s noStream) Context() context.Context   { return s.ctx }
+func (noStream) SendHeader(metadata.MD) error { return nil }
 
 // look is a time and which containers a pod then had.
 type look struct {
