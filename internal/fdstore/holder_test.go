@@ -318,7 +318,7 @@ func (p *place) wantGoesOn(s *Store) {
 	take(p.t, s, "log/b")
 }
 
-// A holder that does not take messages costs Put a second, once.
+// A holder that does not take messages costs Put sendPatience, once.
 func TestStuckHolder(t *testing.T) {
 	p := newPlace(t)
 	s := p.open(Holder)
@@ -342,6 +342,30 @@ func TestStuckHolder(t *testing.T) {
 	testnode.Eventually(t, "Put works again", func() bool { return s.Put("log/again", os.Stdin) == nil })
 	die(s)
 	wantLen(t, p.open(Holder), kept+1)
+}
+
+// A holder that a busy node holds up for seconds costs a daemon time, and nothing else.
+func TestHolderHeldUp(t *testing.T) {
+	const messages = 600
+	p := newPlace(t)
+	s := p.open(Holder)
+	p.holdUp()
+	for i := range messages { // more than any queue takes
+		if err := s.Put(fmt.Sprintf("log/%d", i), os.Stdin); err != nil {
+			t.Fatal(err)
+		}
+	}
+	die(s)
+	p.holdUp()
+	wantLen(t, p.open(Holder), messages)
+}
+
+// holdUp keeps the holder from running for longer than a busy node does.
+func (p *place) holdUp() {
+	p.t.Helper()
+	pid := p.stop()
+	goesOn := time.AfterFunc(6*time.Second, func() { _ = unix.Kill(pid, unix.SIGCONT) })
+	p.t.Cleanup(func() { goesOn.Stop() })
 }
 
 // A daemon does not wait forever for a holder's answer, and says what can be done.

@@ -22,8 +22,8 @@ import (
 const (
 	// startPatience bounds finding or starting a holder.
 	startPatience = 10 * time.Second
-	// answerPatience bounds the wait for each packet of its answer.
-	answerPatience = 5 * time.Second
+	// answerPatience bounds the wait for each packet of its answer: without that no daemon starts, however busy the node is.
+	answerPatience = 20 * time.Second
 	// pause is the time between two looks at a holder that is about to start or to end.
 	pause = 2 * time.Millisecond
 )

@@ -14,8 +14,9 @@ import (
 	"github.com/sardine-run/sardine/internal/kernel"
 )
 
-// sendPatience bounds the wait for a keeper whose queue of messages is full.
-const sendPatience = time.Second
+// sendPatience bounds the wait for a keeper whose queue of messages is full. It is full with ten messages where nobody has set
+// net.unix.max_dgram_qlen, and a busy node gives a process no processor for seconds.
+const sendPatience = 10 * time.Second
 
 // keeper is who keeps descriptors: the receiver of the messages of sd_notify(3).
 type keeper struct {

@@ -42,7 +42,7 @@ func (s *Store) Kind() string {
 }
 
 // Put keeps duplicates of files under name, instead of what was kept under it. The files stay the
-// caller's. It does not wait for a disk nor for an answer, and a second at most for a
+// caller's. It does not wait for a disk nor for an answer, and ten seconds at most for a
 // keeper that takes nothing; once it has returned, the death of the daemon does not lose
 // them. Files share their description with what is kept: an epoll that watches one must
 // be told to stop, closing is not enough.

@@ -23,7 +23,7 @@ const (
 	// usualFiles is the soft limit of open files that systemd gives to units that say nothing of it.
 	usualFiles = 1024
 	// busPatience bounds the question to systemd, which may be busy.
-	busPatience = 5 * time.Second
+	busPatience = 20 * time.Second
 )
 
 // systemdKeeper is the store of the unit whose main process this is. The error says why there is none.

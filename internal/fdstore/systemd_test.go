@@ -108,7 +108,7 @@ func TestSystemdMessages(t *testing.T) {
 	}
 }
 
-// A systemd that is busy costs Put a second, once.
+// A systemd that takes nothing costs Put sendPatience, once.
 func TestStuckSystemd(t *testing.T) {
 	m, p := newManager(t), newPlace(t)
 	setenv(t, m.env("10000"))
