@@ -29,7 +29,12 @@ const (
 	garbageWait = 5 * time.Second
 	// garbageTime bounds the plugins of one network.
 	garbageTime = 30 * time.Second
+	// garbagePause is before a collection that could not begin is tried again, in multiples of Config.RetryAfter.
+	garbagePause = 300
 )
+
+// errNoPause says that pods' networks were being made or undone all the time.
+var errNoPause = errors.New("garbage collection could not begin, and is tried again")
 
 // garbage has plugins collected for when enough has changed.
 type garbage struct {
@@ -189,25 +194,35 @@ func recordOf(c *libcni.NetworkAttachment, r *record) (*record, error) {
 	return parseRecord(text)
 }
 
-// collect runs GC when it is wanted, until ctx ends.
+// collect runs GC when it is wanted, until ctx ends. When a node starts it is wanted together with all its pods.
 func (n *Networks) collect(ctx context.Context) {
+	var again <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-n.garbage.wanted:
+		case <-again:
 		}
-		networks := n.collectable()
-		if len(networks) == 0 {
-			continue
-		}
-		began := time.Now()
-		err := n.gc(ctx, networks)
-		n.counter.count(&n.counter.metrics.GC, began, err)
-		if err != nil && ctx.Err() == nil {
-			log.G(ctx).WithError(err).Warn("cni: plugins failed to collect garbage")
+		again = nil
+		if err := n.collectOnce(ctx); errors.Is(err, errNoPause) {
+			again = time.After(garbagePause * n.config.RetryAfter)
 		}
 	}
+}
+
+func (n *Networks) collectOnce(ctx context.Context) error {
+	networks := n.collectable()
+	if len(networks) == 0 {
+		return nil
+	}
+	began := time.Now()
+	err := n.gc(ctx, networks)
+	n.counter.count(&n.counter.metrics.GC, began, err)
+	if err != nil && ctx.Err() == nil {
+		log.G(ctx).WithError(err).Warn("cni: plugins failed to collect garbage")
+	}
+	return err
 }
 
 // collectable are the configured networks that have the verb, by name.
@@ -229,7 +244,7 @@ func (n *Networks) gc(ctx context.Context, networks map[string]*network) error {
 	defer cancel()
 	leave, err := n.gate.alone(wait)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errNoPause, err)
 	}
 	defer leave()
 	valid, err := n.valid()

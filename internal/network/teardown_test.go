@@ -415,6 +415,30 @@ func TestGarbageCollectionRunsAlone(t *testing.T) {
 	n.start()
 }
 
+// GC that pods have kept from beginning is made up for: it would be due again with the thousandth pod only.
+func TestGarbageCollectionIsMadeUpFor(t *testing.T) {
+	n := newNode(t, func(c *network.Config) { c.RetryAfter = time.Millisecond })
+	n.write("10-a.conflist", n.list("1.1.0", "blue", ""))
+	n.behave("ADD", "wait")
+	a := n.attachment("abc")
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := n.Setup(context.Background(), a); err != nil {
+			t.Error(err)
+		}
+	})
+	testnode.Eventually(t, "ADD has begun", func() bool { return len(n.calls("ADD")) == 1 })
+	n.Keep(context.Background(), nil)
+	testnode.Eventually(t, "GC has given up", func() bool { return n.Metrics().GC.Errors > 0 })
+	if got := n.calls("GC"); len(got) != 0 {
+		t.Errorf("GC during ADD: %v", got)
+	}
+	n.behave("ADD", "")
+	wg.Wait()
+	testnode.Eventually(t, "GC", func() bool { return len(n.calls("GC")) == 1 })
+	n.must(n.Teardown(context.Background(), "abc", a.NetNS))
+}
+
 func TestHungPluginsDoNotStopOthers(t *testing.T) {
 	n := newNode(t, func(c *network.Config) {
 		c.Concurrency = 2
