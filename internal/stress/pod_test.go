@@ -142,8 +142,9 @@ func TestPodsProbeEvery(t *testing.T) {
 	eachCRI(t, func(t *testing.T, o Options) {
 		o.Probe, o.Every, o.Concurrency, o.Duration = 2, 300*time.Millisecond, 1, 2*time.Second
 		r := mustRun(t, t.Context(), o)
-		// At 0, 300 and so on to 1800 ms, and at 150 to 1950; later and so less often where the machine is busy.
-		if p := r.Probe; p == nil || p.Executed > 14 || p.Executed < 2 || p.Every != 0.3 || p.Seconds < 1.9 {
+		// At 0, 300 and so on to 1800 ms, and at 150 to 1950; later and so less often where the machine is busy. What stands still for two
+		// seconds may execute the first one only.
+		if p := r.Probe; p == nil || p.Executed > 14 || p.Executed < 1 || p.Every != 0.3 || p.Seconds < 1.9 {
 			t.Errorf("probed %+v", p)
 		}
 		o.Execs, o.Duration = 2, 0

@@ -57,10 +57,8 @@ func (r *run) stopPods(ctx context.Context, pods []*pod) {
 // the first process of a pid namespace does not get that signal, and the grace
 // would be what is measured.
 func awaitHandlers(ctx context.Context, pods []*pod) error {
-	waiting, cancel := context.WithTimeout(ctx, handlerPatience)
-	defer cancel()
 	for _, p := range pods {
-		if err := p.awaitHandler(waiting); err != nil {
+		if err := p.awaitHandler(ctx); err != nil {
 			if ctx.Err() != nil {
 				return nil // interrupted
 			}
@@ -71,8 +69,10 @@ func awaitHandlers(ctx context.Context, pods []*pod) error {
 }
 
 // awaitHandler looks again and again: nothing tells that a process has set up a
-// handler.
+// handler. Each program has its own time, as the server is asked for each one's process.
 func (p *pod) awaitHandler(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, handlerPatience)
+	defer cancel()
 	pid, err := p.processOf(ctx)
 	if err != nil {
 		return err

@@ -21,10 +21,14 @@ import (
 // oneProcess answers the status of any container with one process id.
 type oneProcess struct {
 	cri.RuntimeServiceClient
-	pid int
+	pid   int
+	asked func(context.Context) // may be nil
 }
 
-func (o oneProcess) ContainerStatus(context.Context, *cri.ContainerStatusRequest, ...grpc.CallOption) (*cri.ContainerStatusResponse, error) {
+func (o oneProcess) ContainerStatus(ctx context.Context, _ *cri.ContainerStatusRequest, _ ...grpc.CallOption) (*cri.ContainerStatusResponse, error) {
+	if o.asked != nil {
+		o.asked(ctx)
+	}
 	return &cri.ContainerStatusResponse{Info: map[string]string{"info": fmt.Sprintf(`{"pid":%d}`, o.pid)}}, nil
 }
 
@@ -45,6 +49,19 @@ func TestStopAwaitsTheHandlerOfSIGTERM(t *testing.T) {
 	defer func() { _ = late.Process.Kill(); _ = late.Wait() }()
 	if err := awaitHandlers(t.Context(), []*pod{podOf(os.Getpid()), podOf(late.Process.Pid)}); err != nil {
 		t.Error(err)
+	}
+}
+
+// A thousand pods do not share the time that one program has.
+func TestStopAwaitsEachHandler(t *testing.T) {
+	var ends []time.Time
+	p := podOf(os.Getpid())
+	p.client.runtime = oneProcess{pid: os.Getpid(), asked: func(ctx context.Context) {
+		end, _ := ctx.Deadline()
+		ends = append(ends, end)
+	}}
+	if err := awaitHandlers(t.Context(), []*pod{p, p}); err != nil || len(ends) != 2 || !ends[1].After(ends[0]) {
+		t.Errorf("%v, limits %v", err, ends)
 	}
 }
 
