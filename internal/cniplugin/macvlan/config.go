@@ -124,7 +124,7 @@ func (conf *config) findMaster(ns *netif.Namespace) (netlink.Link, error) {
 
 // defaultInterface is the one of the first default route.
 func defaultInterface(ns *netif.Namespace) (string, error) {
-	routes, err := ns.RouteList(nil, netlink.FAMILY_ALL)
+	routes, err := ns.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{}, 0)
 	if err != nil {
 		return "", fmt.Errorf("routes: %w", err)
 	}
