@@ -22,7 +22,7 @@ import (
 const (
 	maxAnswer = 4 << 10 // bytes
 	// listenPatience bounds waiting for the server: its program runs when the container is started, and listens a little later.
-	listenPatience = 5 * time.Second
+	listenPatience = 20 * time.Second
 )
 
 // get fetches the page of a server from a network namespace.

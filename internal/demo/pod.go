@@ -22,7 +22,7 @@ const (
 	criNamespace = "k8s.io"
 	// imagePatience bounds waiting for CRI to learn of an imported image.
 	imagePatience = 10 * time.Second
-	podTimeout    = 30 * time.Second
+	podTimeout    = time.Minute
 	// hostPort leads to the pod's port 80.
 	hostPort = 8080
 )

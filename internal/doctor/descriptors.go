@@ -17,7 +17,7 @@ const (
 	// unitName is that of the unit which make install puts in place.
 	unitName = "sardined.service"
 	// unitPatience bounds the wait for systemd's answers.
-	unitPatience = 5 * time.Second
+	unitPatience = 20 * time.Second
 )
 
 // unit is what systemd says of the daemon's.
