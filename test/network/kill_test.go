@@ -124,12 +124,20 @@ func removeAll(t *testing.T, n *cri.Node) {
 		t.Fatal(err)
 	}
 	for _, pod := range list.Items {
-		if _, err := n.Runtime.StopPodSandbox(ctx, &runtime.StopPodSandboxRequest{PodSandboxId: pod.Id}); err != nil {
-			t.Errorf("stop: %v", err)
-		}
-		if _, err := n.Runtime.RemovePodSandbox(ctx, &runtime.RemovePodSandboxRequest{PodSandboxId: pod.Id}); err != nil {
-			t.Errorf("remove: %v", err)
-		}
+		remove(t, n, pod.Id)
+	}
+}
+
+// remove has a time of its own: there may be many.
+func remove(t *testing.T, n *cri.Node, id string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := n.Runtime.StopPodSandbox(ctx, &runtime.StopPodSandboxRequest{PodSandboxId: id}); err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	if _, err := n.Runtime.RemovePodSandbox(ctx, &runtime.RemovePodSandboxRequest{PodSandboxId: id}); err != nil {
+		t.Errorf("remove: %v", err)
 	}
 }
 

@@ -159,28 +159,30 @@ func (n *node) condition() (ready bool, reason string) {
 // awaitReady waits until the network is, or is not, ready, and returns the reason.
 func (n *node) awaitReady(want bool) string {
 	n.t.Helper()
-	for range 400 {
-		if ready, reason := n.condition(); ready == want {
+	for deadline := time.Now().Add(testnode.Patience); ; time.Sleep(25 * time.Millisecond) {
+		ready, reason := n.condition()
+		if ready == want {
 			return reason
 		}
-		time.Sleep(25 * time.Millisecond)
+		if time.Now().After(deadline) {
+			n.t.Fatalf("NetworkReady is not %t: %s", want, reason)
+		}
 	}
-	_, reason := n.condition()
-	n.t.Fatalf("NetworkReady is not %t: %s", want, reason)
-	return ""
 }
 
 // awaitReason waits until the network is not ready for a reason: at first it may be the one before.
 func (n *node) awaitReason(name, want string) {
 	n.t.Helper()
-	ready, reason := true, ""
-	for range 100 {
-		if ready, reason = n.condition(); !ready && strings.Contains(reason, want) {
+	for deadline := time.Now().Add(testnode.Patience); ; time.Sleep(50 * time.Millisecond) {
+		ready, reason := n.condition()
+		if !ready && strings.Contains(reason, want) {
 			return
 		}
-		time.Sleep(50 * time.Millisecond)
+		if time.Now().After(deadline) {
+			n.t.Errorf("%s: NetworkReady is %t, reason %q, expected %q", name, ready, reason, want)
+			return
+		}
 	}
-	n.t.Errorf("%s: NetworkReady is %t, reason %q, expected %q", name, ready, reason, want)
 }
 
 // address is the pod's.

@@ -3,13 +3,17 @@
 package firewall
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sardine-run/sardine/internal/cniplugin/plugintest"
 	"github.com/sardine-run/sardine/internal/netif"
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // TestPackets has two pods on one bridge and a third on another, on a host that forwards nothing by itself.
@@ -55,21 +59,28 @@ func TestPackets(t *testing.T) {
 // connects tries a TCP connection. What is dropped is only seen by that nothing comes.
 func connects(t *testing.T, from, to *netif.Namespace, address string, expected bool) bool {
 	t.Helper()
-	patience := 700 * time.Millisecond
-	if expected {
-		patience = time.Minute
-	}
 	var listener net.Listener
 	if err := to.Do(func() (err error) { listener, err = net.Listen("tcp", address); return err }); err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	err := from.Do(func() error {
-		conn, err := net.DialTimeout("tcp", listener.Addr().String(), patience)
-		if err == nil {
-			conn.Close()
-		}
-		return err
-	})
+	dial := func(patience time.Duration) error {
+		return from.Do(func() error {
+			conn, err := net.DialTimeout("tcp", listener.Addr().String(), patience)
+			if err == nil {
+				conn.Close()
+			}
+			return err
+		})
+	}
+	if !expected {
+		return dial(700*time.Millisecond) == nil
+	}
+	// Who asks for a hardware address gives up after three seconds, and interfaces may send later than that.
+	deadline := time.Now().Add(testnode.Patience)
+	err := dial(testnode.Patience)
+	for errors.Is(err, unix.EHOSTUNREACH) && time.Now().Before(deadline) {
+		err = dial(testnode.Patience)
+	}
 	return err == nil
 }

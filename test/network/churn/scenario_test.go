@@ -171,14 +171,19 @@ func (s *scenario) progress() int {
 
 // ask calls the keeper of the time, after generation. It returns whose answer it is.
 func (s *scenario) ask(r request, after int) (answer, int, error) {
+	p, generation := s.await(after)
+	a, err := p.call(r)
+	return a, generation, err
+}
+
+// await waits for a keeper after generation. Otherwise workers would make namespaces as fast as they can until there is one.
+func (s *scenario) await(after int) (*process, int) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for s.generation <= after {
 		s.changed.Wait()
 	}
-	p, generation := s.keeper, s.generation
-	s.mu.Unlock()
-	a, err := p.call(r)
-	return a, generation, err
+	return s.keeper, s.generation
 }
 
 // pod is one that a worker has.
@@ -234,12 +239,14 @@ func (s *scenario) attach(random *rand.Rand, port int32) *pod {
 		s.t.Error(err)
 		return nil
 	}
-	a, _, err := s.ask(request{Verb: "setup", IDs: []string{p.id}, NetNS: p.path(), Port: port}, 0)
+	a, generation, err := s.ask(request{Verb: "setup", IDs: []string{p.id}, NetNS: p.path(), Port: port}, 0)
 	if err != nil {
+		p.close()
 		if !errors.Is(err, errDied) {
 			s.t.Error(err)
+			return nil
 		}
-		p.close()
+		s.await(generation)
 		return nil
 	}
 	p.addresses = a.Addresses
