@@ -93,7 +93,7 @@ func openStdin(c Container) (*os.File, error) {
 		return nil, nil
 	}
 	f, err := kernel.Open(path, unix.O_WRONLY|unix.O_NONBLOCK, 0)
-	if errors.Is(err, unix.ENXIO) {
+	if errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ENOENT) { // closed, or the container has just ended and is cleared away
 		return nil, nil
 	}
 	if err != nil {

@@ -4,6 +4,7 @@ package stream
 
 import (
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -215,6 +216,22 @@ func TestAttachWithoutInput(t *testing.T) {
 	c.stdin.Close()
 	seen := len(c.stdout.String())
 	n.eventually("it goes on", func() bool { return len(c.stdout.String()) > seen+50 })
+}
+
+// TestAttachInputGone: who attaches while a container ends and is cleared away sees its end, and no error.
+func TestAttachInputGone(t *testing.T) {
+	n := newNode(t, Config{})
+	box := n.run("one", box{script: "while :; do echo tick; sleep 0.02; done", stdin: true})
+	if err := os.Remove(box.Task.Stdio().Stdin); err != nil {
+		t.Fatal(err)
+	}
+	c := n.greeted(t, "one", streamsAsked{stdin: true, stdout: true}, dialSPDY)
+	if err := box.Task.Kill(unix.SIGKILL, true); err != nil {
+		t.Fatal(err)
+	}
+	if code, err := c.exit(t); code != 0 || err != nil {
+		t.Errorf("%d, %v", code, err)
+	}
 }
 
 // TestAttachInputUnread: a client that writes what nobody reads is still seen to go.

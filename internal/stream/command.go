@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
@@ -48,7 +47,7 @@ func start(ctx context.Context, c Container, args []string, want wanted) (*comma
 			stdio.Config{Terminal: want.terminal, Files: programs})
 	}
 	if err == nil {
-		err = cmd.Start(ctx)
+		err = cmd.begin(ctx)
 	}
 	if err != nil {
 		cmd.close()
@@ -56,6 +55,29 @@ func start(ctx context.Context, c Container, args []string, want wanted) (*comma
 		return nil, notFoundInside(err)
 	}
 	return cmd, nil
+}
+
+// begin starts the command, with the error of ctx when that is over before. The command may run by then, without the daemon having
+// been told of it: it is killed first with all that it has started, and only then given up.
+func (c *command) begin(ctx context.Context) error {
+	starting, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	killed := make(chan struct{})
+	inTime := context.AfterFunc(ctx, func() {
+		defer close(killed)
+		dying, cancel := context.WithTimeout(starting, killTime)
+		defer cancel()
+		_ = c.KillTree(dying) // whose process is not born yet, or does not die, is ended by giving up
+		giveUp()
+	})
+	err := c.Start(starting)
+	if !inTime() {
+		<-killed
+	}
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 // become changes the container's process into one that runs args.
@@ -164,20 +186,28 @@ func (s *Server) feed(to *os.File, in io.Reader) <-chan struct{} {
 // drain waits for the end of a process's output after its own. It does not come while another
 // process holds the pipe: a child that was left in the background.
 func (s *Server) drain(ctx context.Context, outputs ...<-chan struct{}) error {
-	var patience <-chan time.Time
 	if s.drainTime > 0 {
-		timer := time.NewTimer(s.drainTime)
-		defer timer.Stop()
-		patience = timer.C
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, s.drainTime, fmt.Errorf("%v later: %w", s.drainTime, errdefs.ErrUnknown))
+		defer cancel()
 	}
 	for _, done := range outputs {
 		select {
 		case <-done:
 		case <-ctx.Done():
-			return fmt.Errorf("the command has exited, but others hold its output open: %w", context.Cause(ctx))
-		case <-patience:
-			return fmt.Errorf("the command has exited, but %v later others still hold its output open: %w", s.drainTime, errdefs.ErrUnknown)
+			if !isClosed(done) { // what has ended counts, also when the time is over by now
+				return fmt.Errorf("the command has exited, but others hold its output open: %w", context.Cause(ctx))
+			}
 		}
 	}
 	return nil
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }

@@ -14,16 +14,19 @@ import (
 
 // Exec runs args in a container for a client, until the program has exited and its output has
 // ended, or the client has gone. The error of a program that fails is a
-// utilexec.ExitError with its exit code.
+// utilexec.ExitError with its exit code. Nobody is told that all went well while that is not known.
 func (r runtime) Exec(ctx context.Context, marked string, args []string, in io.Reader, out, errs io.WriteCloser,
 	tty bool, resize <-chan remotecommand.TerminalSize,
 ) error {
 	id, in := unmark(marked, in)
 	code, err := r.exec(ctx, id, args, terminalStreams{in, out, errs, tty, resize})
-	if ctx.Err() != nil {
+	switch {
+	case err == nil:
+	case r.ctx.Err() != nil:
+		return fmt.Errorf("exec in container %s: the server is shutting down, and what becomes of the command is not known: %w", id, err)
+	case ctx.Err() != nil:
 		return nil // nobody is there to be told
-	}
-	if err != nil {
+	default:
 		return fmt.Errorf("exec in container %s: %w", id, err)
 	}
 	if code != 0 {

@@ -306,6 +306,24 @@ func TestExecSlowClient(t *testing.T) {
 	n.sameDescriptors(before)
 }
 
+// TestExecServerClosesBefore: a client whose command has not ended is not told that it ended well.
+func TestExecServerClosesBefore(t *testing.T) {
+	eachProtocol(t, func(t *testing.T, dial func(*testing.T, string, streamsAsked) *client) {
+		n := newNode(t, Config{})
+		n.idle("one")
+		asked := streamsAsked{stdout: true}
+		c := dial(t, n.execURL("one", asked, "sh", "-c", "echo ready; exec sleep 101"), asked)
+		c.stdout.await(t, "ready")
+		n.farewell = 2 * testnode.Patience // not to be waited for
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+		if code, err := c.exit(t); code != -1 || err == nil || !strings.Contains(err.Error(), "shutting down") {
+			t.Errorf("%d, %v", code, err)
+		}
+	})
+}
+
 // TestExecServerCloses: sessions end with the Server, and the programs see their client go.
 func TestExecServerCloses(t *testing.T) {
 	n := newNode(t, Config{})

@@ -12,6 +12,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
+
+	"github.com/sardine-run/sardine/internal/container"
 )
 
 // maxOutput is how much of each output, and of both together, ExecSync returns. CRI has it that
@@ -68,7 +70,10 @@ func (s *Server) execSync(ctx context.Context, c Container, args []string) (*Res
 		<-stdout.done
 		<-stderr.done
 	}()
-	exit, err := cmd.Wait(ctx)
+	var exit container.Exit
+	if err = ctx.Err(); err == nil { // otherwise it was killed for that while it was being started
+		exit, err = cmd.Wait(ctx)
+	}
 	if err != nil {
 		kill(ctx, cmd)
 		return nil, context.Cause(ctx)

@@ -127,6 +127,47 @@ func TestExecSyncTimeout(t *testing.T) {
 	n.sameDescriptors(before)
 }
 
+// heardLate is a context whose end is asked for only when late has returned, as on a busy node.
+type heardLate struct {
+	context.Context
+	late func()
+}
+
+func (c heardLate) Err() error {
+	c.late()
+	return c.Context.Err()
+}
+
+// TestExecSyncOverWhileStarting: the daemon learns late that the program runs, when it has started others and the time is over.
+func TestExecSyncOverWhileStarting(t *testing.T) {
+	n := newNode(t, Config{})
+	c := n.idle("one")
+	before := n.descriptors()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	late := func() {
+		if ctx.Err() == nil {
+			n.eventually("the command runs", func() bool {
+				return slices.Equal(n.commands(c), []string{"sleep 1000", "sleep 101", "sleep 102", "sleep 103"})
+			})
+			cancel()
+		}
+	}
+	args := []string{"sh", "-c", "sleep 101 & setsid sleep 102 & exec sleep 103"}
+	if _, err := n.ExecSync(heardLate{ctx, late}, "one", args, 0); status.Code(errgrpc.ToGRPC(err)) != codes.Canceled {
+		t.Error(err)
+	}
+	for _, timeout := range []time.Duration{1, time.Millisecond, 3 * time.Millisecond, 10 * time.Millisecond} {
+		if _, err := n.ExecSync(t.Context(), "one", args, timeout); !errdefs.IsDeadlineExceeded(err) || !strings.Contains(err.Error(), "timed out") {
+			t.Errorf("after %v: %v", timeout, err)
+		}
+	}
+	if left := n.commands(c); !slices.Equal(left, []string{"sleep 1000"}) {
+		t.Errorf("left: %q", left)
+	}
+	n.sameDescriptors(before)
+}
+
 // TestExecSyncCancelled: a caller that goes away ends the command as its timeout does.
 func TestExecSyncCancelled(t *testing.T) {
 	n := newNode(t, Config{})
@@ -211,6 +252,22 @@ func TestExecSyncBackground(t *testing.T) {
 			t.Errorf("%+v, %v", got, err)
 		}
 	})
+}
+
+// TestDrainedInTime: output that has ended is not held by others, also when the time is over before anybody looks.
+func TestDrainedInTime(t *testing.T) {
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	ended, open := make(chan struct{}), make(chan struct{})
+	close(ended)
+	for range 100 {
+		if err := new(Server).drain(over, ended, ended); err != nil {
+			t.Fatal(err)
+		}
+		if err := new(Server).drain(over, ended, open); !strings.Contains(err.Error(), "hold its output") {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestExecSyncContainerEnds: the command ends with its container.

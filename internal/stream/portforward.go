@@ -24,7 +24,7 @@ const connectTime = 10 * time.Second
 // PortForward connects stream with a port of the pod's loopback interface, until both
 // directions have ended or the client has gone.
 func (r runtime) PortForward(_ context.Context, id string, port int32, stream io.ReadWriteCloser) error {
-	if !r.enter() {
+	if !r.enter(&r.working) {
 		return fmt.Errorf("the server is shutting down: %w", errdefs.ErrUnavailable)
 	}
 	defer r.working.Done()

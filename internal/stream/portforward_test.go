@@ -15,6 +15,8 @@ import (
 	"golang.org/x/net/websocket"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/streaming/pkg/httpstream"
+
+	"github.com/sardine-run/sardine/internal/testnode"
 )
 
 // forwardURL asks for a port forwarding session.
@@ -309,7 +311,7 @@ func TestPortForwardWebSocket(t *testing.T) {
 	n.sameDescriptors(before)
 }
 
-// TestPortForwardServerCloses: sessions end with the Server.
+// TestPortForwardServerCloses: sessions end with the Server, at once: they have nothing to tell.
 func TestPortForwardServerCloses(t *testing.T) {
 	n := newNode(t, Config{})
 	var port int32
@@ -323,8 +325,13 @@ func TestPortForwardServerCloses(t *testing.T) {
 	if _, err := io.ReadFull(data, make([]byte, 5)); err != nil {
 		t.Fatal(err)
 	}
+	n.farewell = 2 * testnode.Patience
+	began := time.Now()
 	if err := n.Close(); err != nil {
 		t.Error(err)
+	}
+	if took := time.Since(began); took > testnode.Patience {
+		t.Errorf("it took %v", took)
 	}
 	if got, _ := io.ReadAll(data); len(got) != 0 && string(got) != "bye" { // the port may have seen the end, and said that, in time
 		t.Errorf("read %q", got)

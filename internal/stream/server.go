@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -65,6 +66,7 @@ type Server struct {
 	closed      bool
 	connections map[*connection]struct{}
 	working     sync.WaitGroup // goroutines of the Server; mu is held to add one
+	telling     sync.WaitGroup // those of them that tell a client at the end how its session was
 }
 
 // New listens, so that addresses can be given out. Start serves them. ErrInvalidArgument for
@@ -158,22 +160,23 @@ func (s *Server) Close() error {
 	s.mu.Unlock()
 	s.cancel()
 	err := errors.Join(s.http.Close(), ignoreClosed(s.listener.Close()))
-	ended := make(chan struct{})
-	go func() { s.working.Wait(); close(ended) }()
+	told := make(chan struct{})
+	go func() { s.telling.Wait(); close(told) }()
 	select {
-	case <-ended:
+	case <-told:
 	case <-time.After(s.farewell):
 	}
 	for _, c := range connections {
 		c.Close()
 	}
-	<-ended
+	<-told
+	s.working.Wait()
 	return err
 }
 
 // farewell is how long sessions have to tell their clients that they are over, and how. Then their connections are
-// closed.
-const farewell = time.Second
+// closed. Only clients that take nothing need it, and those of a busy node.
+const farewell = 10 * time.Second
 
 func ignoreClosed(err error) error {
 	if errors.Is(err, net.ErrClosed) {
@@ -184,30 +187,40 @@ func ignoreClosed(err error) error {
 
 // serve is the HTTP handler.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	if !s.enter() {
+	groups := []*sync.WaitGroup{&s.working}
+	if !strings.HasPrefix(r.URL.Path, "/portforward/") { // that lasts as long as its connection, and has nothing to tell
+		groups = append(groups, &s.telling)
+	}
+	if !s.enter(groups...) {
 		http.Error(w, "the server is shutting down", http.StatusServiceUnavailable)
 		return
 	}
-	defer s.working.Done()
+	defer func() {
+		for _, group := range groups {
+			group.Done()
+		}
+	}()
 	s.library.ServeHTTP(w, r)
 }
 
-// enter counts the caller among the goroutines that Close waits for, unless it is too late:
+// enter counts the caller in groups, goroutines that Close waits for, unless it is too late:
 // those need not begin.
-func (s *Server) enter() bool {
+func (s *Server) enter(groups ...*sync.WaitGroup) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return false
 	}
-	s.working.Add(1)
+	for _, group := range groups {
+		group.Add(1)
+	}
 	return true
 }
 
 // spawn runs f in a goroutine that Close waits for. When the Server is closed it does not
 // run; false then.
 func (s *Server) spawn(f func()) bool {
-	if !s.enter() {
+	if !s.enter(&s.working) {
 		return false
 	}
 	go func() {
