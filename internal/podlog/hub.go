@@ -32,7 +32,7 @@ type Options struct {
 	// a container that ends while no daemon runs.
 	Store *fdstore.Store
 	// Patience is how long a container is held up for somebody attached who does not take
-	// its output. 0 is 2 s, less is not at all.
+	// its output. 0 is 10 s, less is not at all.
 	Patience time.Duration
 	// Log gets what goes wrong. Nil: it is dropped.
 	Log *slog.Logger
@@ -42,7 +42,7 @@ type Options struct {
 const (
 	DefaultMaxLine  = 16 << 10 // containerd's
 	defaultWorkers  = 2
-	defaultPatience = 2 * time.Second
+	defaultPatience = 10 * time.Second // more than a busy node keeps a client from running
 	maxLimit        = 1 << 20
 )
 
