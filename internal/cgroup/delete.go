@@ -14,12 +14,12 @@ import (
 )
 
 // deleteTimeout is how long Delete waits for dying processes when its context
-// sets no deadline.
-const deleteTimeout = 5 * time.Second
+// sets no deadline. On a busy node each of them may get no processor for seconds.
+const deleteTimeout = 10 * time.Second
 
 // Delete removes the cgroup with its sub-cgroups from every hierarchy. A cgroup that does
 // not exist is deleted. Call Kill before: Delete waits for processes to be gone, until ctx
-// is done or for 5 s, and then fails with ErrFailedPrecondition; ErrUnavailable once the Host is closed.
+// is done or for 10 s, and then fails with ErrFailedPrecondition; ErrUnavailable once the Host is closed.
 func (c *Cgroup) Delete(ctx context.Context) error {
 	if c.unit != nil {
 		return c.deleteUnit()

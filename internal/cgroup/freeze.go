@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/cgroups"
@@ -83,12 +84,65 @@ func (h *hierarchy) freezing(rel string) (bool, error) {
 }
 
 func (c *Cgroup) freezeV1(ctx context.Context) error {
-	if h := c.host.v1Of("freezer"); h != nil {
-		if _, err := h.awaitOwnThreads(ctx, c.path); err != nil {
+	h := c.host.v1Of("freezer")
+	if h == nil {
+		return c.setFreezer(cgroups.Frozen) // says why not
+	}
+	if _, err := h.awaitOwnThreads(ctx, c.path); err != nil {
+		return err
+	}
+	err := h.freeze(ctx, c.path)
+	if err != nil {
+		err = errors.Join(err, c.setFreezer(cgroups.Thawed))
+	}
+	return err
+}
+
+// freezeTime bounds a freeze on cgroup v1. One who waits for a processor, on a busy node or behind a quota, stands still
+// no sooner than he gets it.
+const freezeTime = 10 * time.Second
+
+// firstFreeze is the time after which those who stand still are let go for the first time.
+const firstFreeze = 50 * time.Millisecond
+
+// freeze stops all in rel, a cgroup of the v1 freezer. Some may have to be let go for the others' sake: who stands still
+// does not end, and an exec waits for the end of other threads. Each time they are given twice as long.
+func (h *hierarchy) freeze(ctx context.Context, rel string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, freezeTime,
+		fmt.Errorf("%s: not all processes stand still: %w", h.path(rel), errdefs.ErrUnavailable))
+	defer cancel()
+	for patience := firstFreeze; ; patience *= 2 {
+		frozen, err := h.freezeWithin(ctx, rel, patience)
+		if frozen || err != nil {
+			return err
+		}
+		if err := h.write(rel+"/freezer.state", "THAWED"); err != nil {
 			return err
 		}
 	}
-	return c.setFreezer(cgroups.Frozen)
+}
+
+// freezeWithin is one attempt. It asks again and again, as v1 tells nobody when all stand still, and says it anew each time, for
+// who has come meanwhile.
+func (h *hierarchy) freezeWithin(ctx context.Context, rel string, patience time.Duration) (frozen bool, err error) {
+	const first, longest = 20 * time.Microsecond, 5 * time.Millisecond
+	over := time.After(patience)
+	for pause := first; ; pause = min(2*pause, longest) {
+		if err := h.write(rel+"/freezer.state", "FROZEN"); err != nil {
+			return false, err
+		}
+		state, err := h.read(rel + "/freezer.state")
+		if err != nil || strings.TrimSpace(state) == "FROZEN" {
+			return err == nil, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-over:
+			return false, nil
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		}
+	}
 }
 
 func (c *Cgroup) setFreezer(state cgroups.FreezerState) error {
