@@ -240,6 +240,20 @@ func TestWaitIsCancelled(t *testing.T) {
 	}
 }
 
+// TestWaitKnowsTheEnd: who comes to look after the end and after his time is over is told of the end.
+func TestWaitKnowsTheEnd(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	p := newProcess("", stdio.Config{})
+	close(p.gone)
+	close(p.waited)
+	for range 100 { // by chance it would be so every other time
+		if err := errors.Join(p.wait(ctx), p.awaitGone(ctx)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestConcurrentLives has many containers at once, each with its own exit status.
 func TestConcurrentLives(t *testing.T) {
 	n := newNode(t)

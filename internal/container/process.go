@@ -77,13 +77,25 @@ func (p *process) signal(sig unix.Signal) error {
 // errFinished is worded as by containerd's shim: clients look for the text.
 var errFinished = fmt.Errorf("process already finished: %w", errdefs.ErrNotFound)
 
-// wait returns when the end was reported.
+// wait returns when the end was reported. An end that was reported counts, also when the time is over by now.
 func (p *process) wait(ctx context.Context) error {
 	select {
 	case <-p.waited:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+	}
+	if isClosed(p.waited) {
+		return nil
+	}
+	return ctx.Err()
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -94,12 +106,13 @@ func (p *process) awaitGone(ctx context.Context) error {
 	defer timer.Stop()
 	select {
 	case <-p.gone:
-		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("process %d does not end: %w", p.identity.Pid, ctx.Err())
 	case <-timer.C:
+	}
+	if !isClosed(p.gone) {
 		return fmt.Errorf("process %d does not end: %w", p.identity.Pid, errdefs.ErrUnavailable)
 	}
+	return nil
 }
 
 // release drops what belongs to a process that is gone or never was.

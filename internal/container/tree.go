@@ -61,8 +61,8 @@ const (
 )
 
 // dieTime is how long a tree may take until the next of it has died of SIGKILL: thousands take longer on
-// a busy node, one after the other.
-const dieTime = 2 * time.Second
+// a busy node, one after the other, and each may get no processor for seconds.
+const dieTime = 10 * time.Second
 
 // kill stops the tree first, so that no parent dies before its children were found, and
 // none has a child that is not.
