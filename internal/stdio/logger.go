@@ -21,7 +21,7 @@ import (
 // How long a logging program may take.
 const (
 	readyTime = 30 * time.Second // to say that it is ready
-	flushTime = time.Second      // to end by itself after the container's end, before SIGTERM
+	flushTime = 5 * time.Second  // to end by itself after the container's end, before SIGTERM: on a busy node it may have to wait for a processor
 	termTime  = 10 * time.Second // to end after SIGTERM, before SIGKILL; containerd's shim allows as much
 )
 
