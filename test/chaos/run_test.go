@@ -179,9 +179,27 @@ func (r *run) start() {
 	begin := time.Now()
 	r.Launch()
 	r.Serving()
+	r.reconnect()
 	r.lives.begin()
 	r.notes.note(daemon, "%d, process %d, serves after %v", r.lives.number, r.PID(), time.Since(begin).Round(time.Millisecond))
 	r.checkHolders()
+}
+
+// reconnect returns when the workers' connection leads to the daemon that was just started. Who reads from the connection with the last one
+// may be held up on a busy node; a call that was still sent on it would fail in the life of a daemon that has never heard of it.
+func (r *run) reconnect() {
+	ctx, cancel := context.WithTimeout(r.ctx, testnode.Patience)
+	defer cancel()
+	for {
+		_, err := r.cri.Version(ctx, &runtime.VersionRequest{})
+		if err == nil || r.ctx.Err() != nil {
+			return
+		}
+		if ctx.Err() != nil || !r.Running() {
+			r.violate(daemon, "it does not answer: %v", err)
+			return
+		}
+	}
 }
 
 // checkHolders wants one holder of descriptors at most. One that gave up its lock has a moment to end.
