@@ -168,7 +168,7 @@ func (n *Node) onTerminal(args ...string) string {
 
 func (n *Node) readsLogs(container string) {
 	n.t.Helper()
-	n.crictlWants([]string{"logs", container}, "to stdout")
+	n.Eventually("it has logged", func() bool { return strings.Contains(n.MustCrictl("logs", container), "to stdout") })
 	n.crictlWants([]string{"logs", "--timestamps", container}, "Z to stdout")
 	n.MustCrictl("logs", "--reopen", container)
 }

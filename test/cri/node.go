@@ -201,10 +201,17 @@ func (n *Node) sweep() {
 		return
 	}
 	for _, pod := range list.Items {
-		_, errStop := n.Runtime.StopPodSandbox(ctx, &runtime.StopPodSandboxRequest{PodSandboxId: pod.Id})
-		_, errRemove := n.Runtime.RemovePodSandbox(ctx, &runtime.RemovePodSandboxRequest{PodSandboxId: pod.Id})
-		if errStop != nil || errRemove != nil {
-			n.t.Errorf("remove pod %s: %v, %v", pod.Id, errStop, errRemove)
-		}
+		n.sweepPod(pod.Id)
+	}
+}
+
+// sweepPod removes one, in a time of its own: there may be a hundred.
+func (n *Node) sweepPod(id string) {
+	ctx, cancel := context.WithTimeout(context.Background(), callPatience)
+	defer cancel()
+	_, errStop := n.Runtime.StopPodSandbox(ctx, &runtime.StopPodSandboxRequest{PodSandboxId: id})
+	_, errRemove := n.Runtime.RemovePodSandbox(ctx, &runtime.RemovePodSandboxRequest{PodSandboxId: id})
+	if errStop != nil || errRemove != nil {
+		n.t.Errorf("remove pod %s: %v, %v", id, errStop, errRemove)
 	}
 }

