@@ -97,7 +97,7 @@ func (p *pod) getWell(container string) {
 
 func testDaemonLiveness(t *testing.T, n *node) {
 	answeredByDaemon(t)
-	p := n.run(t, fmt.Sprintf(wellPod, "livenessProbe", "periodSeconds: 1\n    failureThreshold: 5\n    timeoutSeconds: 10"))
+	p := n.run(t, fmt.Sprintf(wellPod, "livenessProbe", patientLiveness))
 	s := p.ready()
 	for _, container := range wellContainers {
 		expect(t, "restarts of "+container, s.container(container).RestartCount, 0)
@@ -192,7 +192,7 @@ containers:
   livenessProbe:
     exec: {command: [sardine-probe, file, /probe-volume/probe, --validity, 1500ms]}
     periodSeconds: 1
-    failureThreshold: 7
+    failureThreshold: 15
     timeoutSeconds: 10
 volumes:
 - name: probe-volume
@@ -206,7 +206,7 @@ volumes:
 	if err := os.WriteFile(filepath.Join(volume, "probe.stop"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p.awaitProbes("main", "failed", 2) // the seventh one has the container started again: this test may be slow
+	p.awaitProbes("main", "failed", 2) // the fifteenth one has the container started again: this test may be slow
 	if processes := started.List(); len(processes) > 0 {
 		t.Errorf("while it was probed, the daemon started processes:\n%s", strings.Join(processes, "\n"))
 	}

@@ -99,7 +99,7 @@ containers:
 `
 
 // survivor is a pod that shows whether it was disturbed: one container counts,
-// one ends when told to.
+// one answers, however late it begins to, one ends when told to.
 const survivor = `
 containers:
 - name: counts
@@ -108,6 +108,11 @@ containers:
 - name: serves
   image: {{busybox}}
   command: [sh, -c, "mkdir /www; touch /www/well; exec httpd -f -p 8080 -h /www"]
+  startupProbe:
+    httpGet: {port: 8080, path: /well}
+    periodSeconds: 1
+    failureThreshold: 1000
+    timeoutSeconds: 10
   livenessProbe:
     httpGet: {port: 8080, path: /well}
     periodSeconds: 1
