@@ -38,15 +38,18 @@ func links(_ context.Context, n *networks) (found []Finding, err error) {
 	}
 	for _, l := range all {
 		a := l.Attrs()
-		bridge, ours := bridges[a.MasterIndex]
-		if !ours || l.Type() != "veth" || !vethName.MatchString(a.Name) {
-			continue
+		if bridge, ours := bridges[a.MasterIndex]; ours && madeByPlugin(l) {
+			f := Finding{Kind: "interface", Name: a.Name, Detail: fmt.Sprintf("a port of %s, index %d", bridge, a.Index)}
+			f.remove = func(context.Context) error { return removeLink(a.Index, a.MasterIndex, a.Name) }
+			found = append(found, f)
 		}
-		f := Finding{Kind: "interface", Name: a.Name, Detail: fmt.Sprintf("a port of %s, index %d", bridge, a.Index)}
-		f.remove = func(context.Context) error { return removeLink(a.Index, a.MasterIndex, a.Name) }
-		found = append(found, f)
 	}
 	return found, nil
+}
+
+// madeByPlugin leaves out what the kernel is about to delete: with many pods that takes it seconds.
+func madeByPlugin(l netlink.Link) bool {
+	return l.Type() == "veth" && vethName.MatchString(l.Attrs().Name) && !netif.Ending(l)
 }
 
 // removeLink deletes an interface, if it is still the same.

@@ -3,6 +3,7 @@
 package netif
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -129,7 +130,7 @@ func (r *Reaper) reap(d doomed) {
 	if err != nil || link.Attrs().Name != d.name {
 		return
 	}
-	if ending(link) && d.looks < maxLooks {
+	if Ending(link) && d.looks < maxLooks {
 		d.looks++
 		d.at = time.Now().Add(patience)
 		r.add(d)
@@ -139,9 +140,10 @@ func (r *Reaper) reap(d doomed) {
 	_ = r.host.LinkDel(link)
 }
 
-// ending tells whether the namespace of the veth's other end is being taken down: it then has no id any more, which the kernel
-// calls -1.
-func ending(link netlink.Link) bool {
+// Ending tells whether the namespace of the veth's other end is being taken down, and the veth with it: the namespace then has no id any
+// more, which the kernel calls -1 and the attribute, read without its sign, the largest number. Without the attribute both ends are in one
+// namespace.
+func Ending(link netlink.Link) bool {
 	_, veth := link.(*netlink.Veth)
-	return veth && int32(link.Attrs().NetNsID) < 0 // the attribute is read without its sign
+	return veth && link.Attrs().NetNsID == math.MaxUint32
 }
