@@ -242,10 +242,14 @@ func readFiles() (string, error) {
 	return text.String(), nil
 }
 
-// settlePatience bounds how long an interface may outlive its DEL. Some rows have DEL leave it for good.
-const settlePatience = 5 * time.Second
+// settlePatience and settleLooks, each at the least, bound how long an interface may outlive its DEL: some rows have DEL leave it for good. On a
+// machine that stands still, or is slow, so many looks take longer.
+const (
+	settlePatience = 5 * time.Second
+	settleLooks    = 200
+)
 
-// settle waits until interfaces are gone that a DEL left to the kernel.
+// settle waits until interfaces are gone that a DEL left to the kernel, or to somebody who looks a second later.
 func (w *world) settle(ctx context.Context, name string) error {
 	verb, rest, _ := strings.Cut(name, " ")
 	if verb != "DEL" {
@@ -253,7 +257,7 @@ func (w *world) settle(ctx context.Context, name string) error {
 	}
 	pod, _, _ := strings.Cut(rest, " ")
 	deadline := time.Now().Add(settlePatience)
-	for time.Now().Before(deadline) {
+	for looks := 0; looks < settleLooks || time.Now().Before(deadline); looks++ {
 		left, err := w.left(ctx, pod)
 		if err != nil || !left {
 			return err
@@ -263,7 +267,8 @@ func (w *world) settle(ctx context.Context, name string) error {
 	return nil // the comparison tells what is left
 }
 
-// left tells whether the pod has its interface still, or the host one whose other end is in no namespace of this world.
+// left tells whether the pod has its interface still, or the host one whose other end is in no namespace of this world, or that is marked
+// for deletion by its group.
 func (w *world) left(ctx context.Context, pod string) (bool, error) {
 	attached := 0
 	for name := range w.spaces {
@@ -287,10 +292,10 @@ func (w *world) left(ctx context.Context, pod string) (bool, error) {
 	if attached < 0 {
 		return true, nil
 	}
-	var masters []map[string]any
-	err := ask(ctx, "", &masters, "ip", "-j", "-d", "link", "show")
-	return slices.ContainsFunc(masters, func(l map[string]any) bool {
-		return l["ifname"] == macvlanMaster && l["promiscuity"] != 0.0
+	var all []map[string]any
+	err := ask(ctx, "", &all, "ip", "-j", "-d", "link", "show")
+	return slices.ContainsFunc(all, func(l map[string]any) bool {
+		return l["ifname"] == macvlanMaster && l["promiscuity"] != 0.0 || l["group"] != "default"
 	}), err
 }
 
