@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/sardine-run/sardine/internal/testnode"
 )
@@ -52,7 +51,7 @@ func (d *Daemon) CtrCommand(ctx context.Context, args ...string) *exec.Cmd {
 	d.t.Helper()
 	cmd := exec.CommandContext(ctx, Program(d.t, "ctr"), append([]string{"--address", d.Address, "--namespace", d.Namespace}, args...)...)
 	cmd.Env = environment()
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = testnode.Patience // that somebody has left its output open is no reason to cut off what a busy test has not read yet
 	return cmd
 }
 
