@@ -122,27 +122,60 @@ type oomWatch struct {
 	errs   <-chan error
 }
 
+// trial is the topic of events that show that a subscriber hears.
+const trial = "/trial"
+
+// watchOOM returns when the daemon sends events: it has not read the request yet when the client has sent it.
 func (d *daemon) watchOOM() oomWatch {
-	events, errs := d.client.Subscribe(d.ctx, `topic=="/tasks/oom"`)
+	d.t.Helper()
+	events, errs := d.client.Subscribe(d.ctx, `topic=="/tasks/oom"`, fmt.Sprintf("topic==%q", trial))
+	testnode.Eventually(d.t, "events arrive", func() bool {
+		if err := d.client.EventService().Publish(d.ctx, trial, &eventtypes.NamespaceDelete{Name: namespace}); err != nil {
+			d.t.Fatal(err)
+		}
+		select {
+		case <-events:
+			return true
+		default:
+			return false
+		}
+	})
 	return oomWatch{d, events, errs}
+}
+
+// next is the next event but for trials, nil if there is none.
+func (w oomWatch) next() *events.Envelope {
+	w.t.Helper()
+	patience := time.After(testnode.Patience)
+	for {
+		select {
+		case envelope := <-w.events:
+			if envelope.Topic != trial {
+				return envelope
+			}
+		case err := <-w.errs:
+			w.t.Errorf("events: %v", err)
+			return nil
+		case <-patience:
+			w.t.Error("no /tasks/oom event")
+			return nil
+		}
+	}
 }
 
 // wait fails the test unless the next event is about b.
 func (w oomWatch) wait(b *box) {
 	w.t.Helper()
-	select {
-	case envelope := <-w.events:
-		event, err := typeurl.UnmarshalAny(envelope.Event)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		if oom, ok := event.(*eventtypes.TaskOOM); !ok || oom.ContainerID != b.id || envelope.Namespace != namespace {
-			w.t.Errorf("event %v in namespace %s, want the OOM of %s in %s", event, envelope.Namespace, b.id, namespace)
-		}
-	case err := <-w.errs:
-		w.t.Errorf("events: %v", err)
-	case <-time.After(testnode.Patience):
-		w.t.Error("no /tasks/oom event")
+	envelope := w.next()
+	if envelope == nil {
+		return
+	}
+	event, err := typeurl.UnmarshalAny(envelope.Event)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if oom, ok := event.(*eventtypes.TaskOOM); !ok || oom.ContainerID != b.id || envelope.Namespace != namespace {
+		w.t.Errorf("event %v in namespace %s, want the OOM of %s in %s", event, envelope.Namespace, b.id, namespace)
 	}
 }
 
