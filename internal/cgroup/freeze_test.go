@@ -15,9 +15,9 @@ import (
 // TestFreezeBehindAQuota: who waits for a processor stands still as soon as he gets it, here up to a second later.
 func TestFreezeBehindAQuota(t *testing.T) {
 	h := detect(t)
-	cpu := h.v1Of("cpu")
-	if h.v1Of("freezer") == nil || cpu == nil {
-		t.Skip("needs the freezer and the cpu controller of cgroup v1")
+	account := h.v1Of("cpuacct")
+	if h.v1Of("freezer") == nil || h.v1Of("cpu") == nil || account == nil {
+		t.Skip("needs the freezer and the cpu controllers of cgroup v1")
 	}
 	c := newCgroup(t, h, testConfig())
 	spawn(t, c, "burn")
@@ -25,10 +25,23 @@ func TestFreezeBehindAQuota(t *testing.T) {
 	if err := c.Update(&specs.LinuxResources{CPU: quota}); err != nil {
 		t.Fatal(err)
 	}
-	throttled := func() uint64 { return cpu.counter(c.path+"/cpu.stat", "nr_throttled") }
+	last := ""
+	runs := func() bool {
+		before := last
+		last = readFile(t, account.path(c.path), "cpuacct.usage")
+		return last != before
+	}
 	for range 2 {
-		before := throttled()
-		testnode.Eventually(t, "it has used up what it may in this second", func() bool { return throttled() > before })
+		for range 3 { // it runs at the beginning of a second, and waits for the next one
+			testnode.Eventually(t, "it runs", runs)
+		}
+		looks := 0 // the account is kept a few times in a hundredth of a second
+		testnode.Eventually(t, "it has used up what it may in this second", func() bool {
+			if looks++; runs() {
+				looks = 0
+			}
+			return looks == 3
+		})
 		if err := c.Freeze(context.Background()); err != nil {
 			t.Fatal(err)
 		}
