@@ -5,6 +5,7 @@
 package systemd
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -154,14 +155,15 @@ func (m *member) stop() {
 	}
 }
 
-// logged returns the text in a container's log, without the head of each entry.
+// logged returns the text in a container's log, without the head of each entry. An entry whose end is missing is being
+// written: a write across pages of the file is seen page by page.
 func (m *member) logged() string {
 	m.t.Helper()
 	file, err := os.ReadFile(filepath.Join(m.config.LogDirectory, m.name+".log"))
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	return entries(m.t, string(file))
+	return entries(m.t, string(file[:bytes.LastIndexByte(file, '\n')+1]))
 }
 
 // entries reads a log in CRI's format: time, stream, P or F for a part or the end of a line, text.
