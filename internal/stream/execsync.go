@@ -21,8 +21,8 @@ import (
 // 16 MiB, of which this leaves a little for the rest.
 const maxOutput = 16<<20 - 1<<10
 
-// killTime bounds how long ExecSync waits for processes to die that it kills.
-const killTime = 10 * time.Second
+// killTime bounds how long ExecSync waits for processes to die that it kills: all of them, which may be thousands on a busy node.
+const killTime = 30 * time.Second
 
 // Result is what a command has done.
 type Result struct {

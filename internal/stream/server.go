@@ -176,7 +176,7 @@ func (s *Server) Close() error {
 
 // farewell is how long sessions have to tell their clients that they are over, and how. Then their connections are
 // closed. Only clients that take nothing need it, and those of a busy node.
-const farewell = 10 * time.Second
+const farewell = 3 * time.Second
 
 func ignoreClosed(err error) error {
 	if errors.Is(err, net.ErrClosed) {

@@ -88,7 +88,7 @@ func (c *container) attach() {
 		args = append(args, "--tty")
 	}
 	cmd := exec.Command(e2e.Program(c.t, "crictl"), append(args, c.id)...)
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = testnode.Patience // a busy node may keep the test from reading what is left
 	var out, errs lockedBuffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	life := c.lives.now()

@@ -12,8 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
+	"github.com/sardine-run/sardine/internal/testnode"
 	"github.com/sardine-run/sardine/test/e2e"
 )
 
@@ -27,7 +27,7 @@ func (n *Node) CrictlCommand(ctx context.Context, args ...string) *exec.Cmd {
 		n.t.Fatal(err)
 	}
 	cmd := exec.CommandContext(ctx, e2e.Program(n.t, "crictl"), append([]string{"--config", config}, args...)...)
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = testnode.Patience // a busy node may keep the test from reading what is left
 	return cmd
 }
 

@@ -98,7 +98,7 @@ const outputLimit = 4096
 func prepare(cmd *exec.Cmd, input string) *limited {
 	out := &limited{}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), out, out
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = 10 * time.Second // more than a busy node keeps the daemon from reading what is left
 	return out
 }
 
