@@ -24,6 +24,16 @@ const connectTime = 10 * time.Second
 // PortForward connects stream with a port of the pod's loopback interface, until both
 // directions have ended or the client has gone.
 func (r runtime) PortForward(_ context.Context, id string, port int32, stream io.ReadWriteCloser) error {
+	err := r.portForward(id, port, stream)
+	if spdy, ok := stream.(httpstream.Stream); ok && err != nil {
+		// The library resets the stream now, which it may not yet have accepted: the client would be told of that instead of the error.
+		// A write waits for the acceptance. Nobody waits for this goroutine, as the library lets it wait for ever when the client goes first.
+		_, _ = spdy.Write(nil)
+	}
+	return err
+}
+
+func (r runtime) portForward(id string, port int32, stream io.ReadWriteCloser) error {
 	if !r.enter(&r.working) {
 		return fmt.Errorf("the server is shutting down: %w", errdefs.ErrUnavailable)
 	}

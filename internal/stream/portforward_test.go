@@ -221,6 +221,26 @@ func TestPortForwardRefused(t *testing.T) {
 	n.sameDescriptors(before)
 }
 
+// TestPortForwardRefusedAtOnce: a stream is accepted before it fails. A write waits for that.
+func TestPortForwardRefusedAtOnce(t *testing.T) {
+	n := newNode(t, Config{})
+	var stream acceptedStream
+	if err := (runtime{n.Server}).PortForward(t.Context(), "nosuch", 80, &stream); err == nil || !stream.written {
+		t.Errorf("%v, accepted: %t", err, stream.written)
+	}
+}
+
+// acceptedStream is one of SPDY that is written to when it was accepted.
+type acceptedStream struct {
+	httpstream.Stream
+	written bool
+}
+
+func (s *acceptedStream) Write(p []byte) (int, error) {
+	s.written = true
+	return len(p), nil
+}
+
 // TestPortForwardReset: a connection that the pod resets ends without ending others.
 func TestPortForwardReset(t *testing.T) {
 	n := newNode(t, Config{})
