@@ -57,8 +57,7 @@ func TestFreezeBehindAQuota(t *testing.T) {
 // TestFreezeIsGivenUp: what was to be frozen runs then.
 func TestFreezeIsGivenUp(t *testing.T) {
 	h := detect(t)
-	freezer := h.v1Of("freezer")
-	if freezer == nil {
+	if h.v1Of("freezer") == nil {
 		t.Skip("needs the freezer of cgroup v1")
 	}
 	c := newCgroup(t, h, testConfig())

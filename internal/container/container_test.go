@@ -252,6 +252,10 @@ func TestWaitKnowsTheEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	alive := newProcess("", stdio.Config{})
+	if err := alive.awaitGone(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("of a process that lives: %v", err)
+	}
 }
 
 // TestConcurrentLives has many containers at once, each with its own exit status.

@@ -104,13 +104,15 @@ func isClosed(c <-chan struct{}) bool {
 func (p *process) awaitGone(ctx context.Context) error {
 	timer := time.NewTimer(undoTime)
 	defer timer.Stop()
+	var err error = errdefs.ErrUnavailable
 	select {
 	case <-p.gone:
 	case <-ctx.Done():
+		err = ctx.Err()
 	case <-timer.C:
 	}
 	if !isClosed(p.gone) {
-		return fmt.Errorf("process %d does not end: %w", p.identity.Pid, errdefs.ErrUnavailable)
+		return fmt.Errorf("process %d does not end: %w", p.identity.Pid, err)
 	}
 	return nil
 }

@@ -415,19 +415,26 @@ func TestGarbageCollectionRunsAlone(t *testing.T) {
 	n.start()
 }
 
+// setupHeldUp begins to set up a network, and returns in the middle of its ADD, which goes on when it is to behave otherwise.
+func (n *node) setupHeldUp(a *network.Attachment) *sync.WaitGroup {
+	n.t.Helper()
+	n.behave("ADD", "wait")
+	wg := new(sync.WaitGroup)
+	wg.Go(func() {
+		if _, err := n.Setup(context.Background(), a); err != nil {
+			n.t.Error(err)
+		}
+	})
+	testnode.Eventually(n.t, "ADD has begun", func() bool { return len(n.calls("ADD")) == 1 })
+	return wg
+}
+
 // GC that pods have kept from beginning is made up for: it would be due again with the thousandth pod only.
 func TestGarbageCollectionIsMadeUpFor(t *testing.T) {
 	n := newNode(t, func(c *network.Config) { c.RetryAfter = time.Millisecond })
 	n.write("10-a.conflist", n.list("1.1.0", "blue", ""))
-	n.behave("ADD", "wait")
 	a := n.attachment("abc")
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if _, err := n.Setup(context.Background(), a); err != nil {
-			t.Error(err)
-		}
-	})
-	testnode.Eventually(t, "ADD has begun", func() bool { return len(n.calls("ADD")) == 1 })
+	wg := n.setupHeldUp(a)
 	n.Keep(context.Background(), nil)
 	testnode.Eventually(t, "GC has given up", func() bool { return n.Metrics().GC.Errors > 0 })
 	if got := n.calls("GC"); len(got) != 0 {
@@ -504,15 +511,8 @@ func TestManyAtOnce(t *testing.T) {
 func TestTeardownDuringSetup(t *testing.T) {
 	n := newNode(t)
 	n.write("10-a.conflist", n.list("1.0.0", "blue", ""))
-	n.behave("ADD", "wait")
 	a := n.attachment("abc")
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if _, err := n.Setup(context.Background(), a); err != nil {
-			t.Error(err)
-		}
-	})
-	testnode.Eventually(t, "ADD has begun", func() bool { return len(n.calls("ADD")) == 1 })
+	wg := n.setupHeldUp(a)
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	if err := n.Teardown(ctx, "abc", a.NetNS); !errors.Is(err, context.DeadlineExceeded) {

@@ -195,19 +195,12 @@ func (s *Server) drain(ctx context.Context, outputs ...<-chan struct{}) error {
 		select {
 		case <-done:
 		case <-ctx.Done():
-			if !isClosed(done) { // what has ended counts, also when the time is over by now
+			select {
+			case <-done: // what has ended counts, also when the time is over by now
+			default:
 				return fmt.Errorf("the command has exited, but others hold its output open: %w", context.Cause(ctx))
 			}
 		}
 	}
 	return nil
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
 }

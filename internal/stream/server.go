@@ -65,8 +65,8 @@ type Server struct {
 	mu          sync.Mutex
 	closed      bool
 	connections map[*connection]struct{}
-	working     sync.WaitGroup // goroutines of the Server; mu is held to add one
-	telling     sync.WaitGroup // those of them that tell a client at the end how its session was
+	telling     sync.WaitGroup // goroutines that tell a client at the end how its session was; mu is held to add one
+	working     sync.WaitGroup // the Server's other goroutines, likewise
 }
 
 // New listens, so that addresses can be given out. Start serves them. ErrInvalidArgument for
@@ -187,33 +187,27 @@ func ignoreClosed(err error) error {
 
 // serve is the HTTP handler.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	groups := []*sync.WaitGroup{&s.working}
-	if !strings.HasPrefix(r.URL.Path, "/portforward/") { // that lasts as long as its connection, and has nothing to tell
-		groups = append(groups, &s.telling)
+	group := &s.telling
+	if strings.HasPrefix(r.URL.Path, "/portforward/") { // that lasts as long as its connection, and has nothing to tell
+		group = &s.working
 	}
-	if !s.enter(groups...) {
+	if !s.enter(group) {
 		http.Error(w, "the server is shutting down", http.StatusServiceUnavailable)
 		return
 	}
-	defer func() {
-		for _, group := range groups {
-			group.Done()
-		}
-	}()
+	defer group.Done()
 	s.library.ServeHTTP(w, r)
 }
 
-// enter counts the caller in groups, goroutines that Close waits for, unless it is too late:
+// enter counts the caller in group, goroutines that Close waits for, unless it is too late:
 // those need not begin.
-func (s *Server) enter(groups ...*sync.WaitGroup) bool {
+func (s *Server) enter(group *sync.WaitGroup) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return false
 	}
-	for _, group := range groups {
-		group.Add(1)
-	}
+	group.Add(1)
 	return true
 }
 
